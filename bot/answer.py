@@ -1,0 +1,85 @@
+"""Hits -> an Answer: the marked sentence, exact citations, and honesty when there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote as percent_encode
+
+from bot.confidence import judge, unknown_words
+from bot.snapshot import Snapshot
+from bot.types import Answer, Citation, CitedPassage, Document, Hit, Links, Passage, Quote, Span
+
+#: A text fragment names this many words at each end of the quote; one that is no longer is named whole.
+_FRAGMENT_WORDS = 5
+
+
+def make_answer(question: str, hits: Sequence[Hit], snapshot: Snapshot, starters: Sequence[str]) -> Answer:
+    """Put an answer together. Every text in it is a stretch of a document; nothing is written here."""
+    verdict = judge(question, hits, snapshot.lexical)
+    found = verdict.status != "not_found"
+    return Answer(
+        question=question,
+        status=verdict.status,
+        confidence=verdict.confidence,
+        quote=_quote(hits[0]) if found else None,
+        passages=tuple(_cite(hit, snapshot.documents[hit.passage.document]) for hit in hits),
+        unknown_words=() if found else unknown_words(question, snapshot.lexical),
+        suggestions=() if found else tuple(starters),
+        snapshot=snapshot.id,
+    )
+
+
+def _quote(hit: Hit) -> Quote:
+    start, end = hit.passage.sentences[hit.best_sentence]
+    return Quote(hit.passage.sentence_text(hit.best_sentence), hit.passage.id, start, end)
+
+
+def _cite(hit: Hit, document: Document) -> CitedPassage:
+    passage = hit.passage
+    marked = passage.sentences[hit.best_sentence]
+    return CitedPassage(
+        hit=hit,
+        citation=cite(passage, document, marked),
+        highlights=(Span(marked.start - passage.start, marked.end - passage.start),),
+    )
+
+
+def cite(passage: Passage, document: Document, marked: Span) -> Citation:
+    """Say where a passage stands; a link into the source points at the marked sentence."""
+    return Citation(
+        document=document.id,
+        sha256=document.sha256,
+        start=passage.start,
+        end=passage.end,
+        headings=passage.headings,
+        page=passage.page,
+        source=document.source,
+        links=Links(
+            viewer=viewer_link(passage),
+            source=document.source.url,
+            source_at_passage=_link_into_source(document, marked),
+        ),
+    )
+
+
+def viewer_link(passage: Passage) -> str:
+    """Return the address, on this service, of the passage in its document."""
+    place = f"{passage.start}-{passage.end}"
+    return f"/documents/{percent_encode(passage.document, safe='/')}?passage={place}#p{place}"
+
+
+def _link_into_source(document: Document, marked: Span) -> str | None:
+    """Return the source's URL with a text fragment (wicg.github.io/scroll-to-text-fragment).
+
+    Only where the document is the very text at its URL, and the fragment's first words stand there once: elsewhere
+    the link would lead to the wrong place, or silently to the top.
+    """
+    url = document.source.url
+    if url is None or not document.source.verbatim:
+        return None
+    words = document.text[marked.start : marked.end].split()
+    ends = [words] if len(words) <= 2 * _FRAGMENT_WORDS else [words[:_FRAGMENT_WORDS], words[-_FRAGMENT_WORDS:]]
+    if " ".join(document.text.split()).count(" ".join(ends[0])) != 1:
+        return None
+    fragment = ",".join(percent_encode(" ".join(end), safe="").replace("-", "%2D") for end in ends)
+    return f"{url}{'' if '#' in url else '#'}:~:text={fragment}"

@@ -1,0 +1,116 @@
+"""Builds the app, and translates every error once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from anyio import to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, Response
+
+from bot import __version__
+from bot.api.limits import MAX_BODY, BodyLimit
+from bot.api.observe import Metrics, Observe, problem
+from bot.api.routes import pages, service, v1
+from bot.api.schemas import AskIn, FiltersIn, TurnIn
+from bot.engine import Bot
+from bot.errors import BotError, NotHere, QuestionError, SnapshotError
+from bot.settings import Settings
+from bot.widget.pages import error_page
+
+_log = logging.getLogger("signpost")
+
+#: The only place where a kind of error becomes a number.
+_STATUS: tuple[tuple[type[BotError], int], ...] = ((QuestionError, 422), (NotHere, 404), (SnapshotError, 503))
+
+#: Names that an error may repeat: ours, not the client's.
+_KNOWN_FIELDS = {name for model in (AskIn, FiltersIn, TurnIn) for name in model.model_fields}
+
+_CODES = {400: "BadRequest", 404: "NotFound", 405: "MethodNotAllowed", 413: "BodyTooLarge", 415: "WrongContentType"}
+
+
+def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
+    """Build the app. ``open_bot`` runs once, at start-up, so importing loads no model.
+
+    When it fails, the app still starts: it says why at ``/health/ready`` and answers questions with 503.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            app.state.bot = await to_thread.run_sync(open_bot)
+        except BotError as error:
+            _log.error("%s", error)
+            app.state.fault = str(error)
+        yield
+
+    app = FastAPI(
+        title=settings.name,
+        version=__version__,
+        description="Answers questions by quoting documents, with the exact source of every quote.",
+        lifespan=lifespan,
+        docs_url=None,  # the stock pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.bot = None
+    app.state.fault = "starting"
+    app.state.settings = settings
+    app.state.metrics = Metrics()
+    app.include_router(v1)
+    app.include_router(service)
+    app.include_router(pages)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Observe, metrics=app.state.metrics)
+
+    app.add_exception_handler(BotError, _explain)
+    app.add_exception_handler(RequestValidationError, _explain_request)
+    app.add_exception_handler(HTTPException, _explain_http)
+    return app
+
+
+def _explain(request: Request, error: Exception) -> Response:
+    status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+    headers = {"Retry-After": "10"} if status == 503 else None
+    return _reply(request, status, type(error).__name__, str(error), headers)
+
+
+def _explain_request(request: Request, error: Exception) -> Response:
+    """Say which fields are wrong and how, without repeating any value or unknown name."""
+    assert isinstance(error, RequestValidationError)
+    faults = []
+    for fault in error.errors()[:5]:
+        if fault["type"] == "json_invalid":
+            return _reply(request, 400, "BadRequest", "the body is not valid JSON")
+        place = ".".join(str(part) for part in fault["loc"] if isinstance(part, int) or part in _KNOWN_FIELDS)
+        if place == "question" and fault["type"] == "string_too_long":
+            limit = fault["ctx"]["max_length"]
+            return _reply(request, 422, "QuestionTooLong", f"a question has at most {limit:,} characters")
+        message = "is not a known field" if fault["type"] == "extra_forbidden" else fault["msg"]
+        faults.append(f"{place or 'body'}: {message}")
+    return _reply(request, 422, "BadRequest", "; ".join(faults))
+
+
+def _explain_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    name = _CODES.get(error.status_code, "HttpError")
+    detail = {
+        400: "the body cannot be read as JSON",
+        404: "there is nothing at this address; GET /openapi.json lists all there is",
+        413: f"a request has at most {MAX_BODY:,} bytes",
+    }.get(error.status_code, HTTPStatus(error.status_code).phrase)
+    return _reply(request, error.status_code, name, detail, dict(error.headers or {}))
+
+
+def _reply(request: Request, status: int, error: str, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Programs get JSON; a browser that asked for a page gets one."""
+    request_id: str = request.state.request_id
+    page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/")
+    if page:
+        name: str = request.app.state.settings.name
+        return HTMLResponse(error_page(name, status, detail, request_id), status_code=status, headers=headers)
+    return problem(status, error, detail, request_id, headers)

@@ -1,0 +1,106 @@
+"""What an operator sees of the traffic: one log line and a few counters for each request, never a question's words."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from http import HTTPStatus
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bot.api.schemas import Problem
+
+_log = logging.getLogger("signpost")
+
+#: Everything a page may load comes from this service; nothing runs, and no other site may frame it.
+_PAGE_POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", _PAGE_POLICY.encode()),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+
+
+class Metrics:
+    """Counters of one app. Labels have few values, all of them known beforehand."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "signpost_http_requests",
+            "Requests by route and status",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram("signpost_http_seconds", "Time to answer a request", ["route"], registry=self.registry)
+        self.answers = Counter("signpost_answers", "Answers by status", ["status"], registry=self.registry)
+
+
+class Observe:
+    """The outermost layer: gives each request an id, counts and logs it, and turns a crash into a plain 500."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = time.perf_counter()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                present = {name.lower() for name, _ in message["headers"]}
+                added = [(name, value) for name, value in _HEADERS if name not in present]
+                if b"cache-control" not in present:
+                    added.append((b"cache-control", b"no-store"))
+                message["headers"] = [*message["headers"], *added, (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        crash = ""
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:  # whatever it is, the person gets an answer and the operator a trace
+            crash = f" error={type(error).__name__}{_place_of(error)}"
+            if not status:
+                reply = problem(500, "InternalError", "something went wrong here; try again later", request_id)
+                await reply(scope, receive, send_with_headers)
+        finally:
+            seconds = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", "none")
+            method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
+            self._metrics.requests.labels(method, route, str(status)).inc()
+            self._metrics.seconds.labels(route).observe(seconds)
+            level = logging.ERROR if crash else logging.INFO
+            _log.log(
+                level, "request=%s %s %s status=%d ms=%.1f%s", request_id, method, route, status, seconds * 1e3, crash
+            )
+
+
+def _place_of(error: BaseException) -> str:
+    """File and line where an error began. Its message stays out of the log: it may hold a question."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f" at {trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"
+
+
+def problem(
+    status: int, error: str, detail: str, request_id: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """Return an error in the one shape that all of them have."""
+    body = Problem(error=error, detail=detail[:1_000] or HTTPStatus(status).phrase, request_id=request_id)
+    return JSONResponse(body.model_dump(), status_code=status, headers=headers)

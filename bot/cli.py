@@ -1,0 +1,223 @@
+"""The command line: prints and exit codes; no logic.
+
+Exit codes: 0 fine, 1 a fault (one line says which), 2 wrong usage or settings, 3 done but for files that could not be
+read. With ``--json`` the object stands on one line, the last on standard output; all else goes to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from bot import __version__
+from bot.errors import BotError, SettingsError
+from bot.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from bot.api.schemas import AnswerOut
+    from bot.types import Progress as Told
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+_out = Console(highlight=False, soft_wrap=False)
+_err = Console(stderr=True, highlight=False)
+
+CorpusFlag = Annotated[Path | None, typer.Option("--corpus", help="Folder with the documents.")]
+IndexFlag = Annotated[Path | None, typer.Option("--index", help="Folder with the built snapshots.")]
+ModelFlag = Annotated[str | None, typer.Option("--model", help="Embedding model: a name or a folder.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Answers questions from a folder of documents by quoting them, with the exact source of every quote."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@contextlib.contextmanager
+def _faults_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        _fail(error, 2)
+    except BotError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _fail(error: BotError, code: int) -> NoReturn:
+    _err.print(Text(f"signpost: {error}", style="bold red"), soft_wrap=True)
+    raise typer.Exit(code)
+
+
+@app.command()
+def index(corpus: CorpusFlag = None, index: IndexFlag = None, model: ModelFlag = None) -> None:
+    """Read the documents and build what is asked; then show what was read, what was skipped, and why."""
+    with _faults_in_one_line():
+        complete = _build(load_settings(corpus=corpus, index=index, model=model))
+    raise typer.Exit(0 if complete else 3)
+
+
+def _build(settings: Settings) -> bool:
+    """Build the index and report on standard error; return whether every file could be read."""
+    from bot.engine import build_index
+
+    started = time.perf_counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_err, transient=True) as bar:
+        waiting = bar.add_task("loading the model", total=None)
+
+        def encoding(total: int) -> Told:
+            bar.update(waiting, description="embedding", total=total, completed=0)
+            return lambda done: bar.update(waiting, completed=done)
+
+        report = build_index(settings, encoding)
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("file", "", "notes"):
+        table.add_column(column, overflow="fold")
+    styles = {"read": "green", "skipped": "yellow", "failed": "bold red"}
+    for file in report.files:
+        table.add_row(Text(file.path), Text(file.outcome, style=styles[file.outcome]), Text("; ".join(file.notes)))
+    _err.print(table)
+    for question in report.unanswered:
+        _err.print(Text(f"no answer to the starter question: {question}", style="yellow"), soft_wrap=True)
+    verb = "built" if report.built else "up to date:"
+    failed = sum(file.outcome == "failed" for file in report.files)
+    _err.print(
+        f"{verb} snapshot {report.snapshot[:12]} in {settings.index}: {report.documents} documents, "
+        f"{report.passages} passages, {time.perf_counter() - started:.1f} s"
+        + (f"; {failed} could not be read" if failed else ""),
+        soft_wrap=True,
+    )
+    return report.complete
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    index: IndexFlag = None,
+    model: ModelFlag = None,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, max=20, help="Most passages to show.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="Print the API's reply.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Also show the scores that made the order.")] = False,
+) -> None:
+    """Ask one question; the same answer as the API gives."""
+    with _faults_in_one_line():
+        from bot.api.schemas import AnswerOut
+        from bot.engine import open_bot
+
+        opened = open_bot(load_settings(index=index, model=model))
+        started = time.perf_counter()
+        answer = opened.ask(question, top_k=top_k)
+        reply = AnswerOut.of(answer, explain=explain, took_ms=(time.perf_counter() - started) * 1e3)
+    if json:
+        print(reply.model_dump_json())
+    else:
+        _show(reply)
+
+
+def _show(reply: AnswerOut) -> None:
+    """Print an answer for a person; colours and folding only where the terminal has them."""
+    heads = {
+        "answered": "Answer",
+        "unsure": "This may answer your question; please check it against the source",
+        "not_found": "These documents do not seem to answer this",
+    }
+    _out.print(Text(heads[reply.status], style="bold"), Text(f"(confidence {reply.confidence:.2f})", style="dim"))
+    if reply.answer is not None:
+        _out.print(Padding(Text(f"“{reply.answer.text}”", style="bold green"), (1, 2)))
+    elif reply.unknown_words:
+        _out.print(Text("The documents never use: " + ", ".join(reply.unknown_words)))
+    if reply.passages:
+        _out.print(Text("Sources" if reply.answer else "Nearest passages, which may not help", style="bold"))
+    for number, passage in enumerate(reply.passages, 1):
+        citation = passage.citation
+        day = citation.updated or citation.published
+        details = (citation.publisher, f"{day.day} {day:%B %Y}" if day else None, citation.links.source)
+        _out.print(Text.assemble((f"{number}. ", "bold"), (citation.title, "bold"), (f"  {passage.id}", "dim")))
+        if any(details):
+            _out.print(Text("   " + " · ".join(filter(None, details)), style="dim"), soft_wrap=True)
+        text = Text(passage.text)
+        for span in passage.highlights:
+            text.stylize("green", span.start, span.end)
+        _out.print(Padding(text, (0, 3)))
+        if passage.scores is not None:
+            scores = passage.scores
+            _out.print(
+                f"   score {passage.score:.3f} = passage {scores.passage:.3f}, best sentence {scores.sentence:.3f}, "
+                f"BM25 {scores.lexical:.2f}"
+            )
+    if reply.suggestions:
+        _out.print(Text("Questions that the documents answer:", style="bold"))
+        for suggestion in reply.suggestions:
+            _out.print(Text(f"- {suggestion}"))
+
+
+@app.command()
+def serve(
+    corpus: CorpusFlag = None,
+    index: IndexFlag = None,
+    model: ModelFlag = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = None,
+) -> None:
+    """Build what is missing, then serve the API and the chat page until stopped."""
+    with _faults_in_one_line():
+        import uvicorn
+
+        from bot.api.app import create_app
+        from bot.engine import open_bot
+        from bot.errors import SnapshotMissing
+        from bot.snapshot import current_id
+
+        settings = load_settings(corpus=corpus, index=index, model=model, host=host, port=port)
+        try:
+            current_id(settings.index)
+        except SnapshotMissing:
+            _build(settings)
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        service = create_app(lambda: open_bot(settings), settings)
+        _err.print(f"{settings.name}: http://{settings.host}:{settings.port}/  (stop with Ctrl+C)", soft_wrap=True)
+        uvicorn.run(
+            service, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False
+        )
+
+
+@app.command()
+def doctor(corpus: CorpusFlag = None, index: IndexFlag = None, model: ModelFlag = None) -> None:
+    """Check the installation, the model's hash, the settings and every byte of the snapshot; repair nothing."""
+    from bot.doctor import examine
+
+    with _faults_in_one_line():
+        settings = load_settings(corpus=corpus, index=index, model=model)
+    sound = True
+    for finding in examine(settings):
+        sound = sound and finding.sound
+        mark = ("ok   ", "green") if finding.sound else ("FAULT", "bold red")
+        _out.print(Text.assemble(mark, f"  {finding.text}"), soft_wrap=True)
+    raise typer.Exit(0 if sound else 1)

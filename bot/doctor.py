@@ -1,0 +1,79 @@
+"""Checks an installation from end to end and repairs nothing."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from bot import __version__
+from bot.documents import read_corpus
+from bot.encoder import find_model
+from bot.engine import load_encoder
+from bot.errors import BotError
+from bot.settings import Settings
+from bot.snapshot import corpus_digest, open_snapshot, read_manifest, snapshot_ids
+from bot.types import Encoder
+
+_PACKAGES = ("sentence-transformers", "torch", "faiss-cpu", "tantivy", "fastapi", "uvicorn")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, in one line; ``sound`` is false for a fault."""
+
+    sound: bool
+    text: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Yield findings, from the installation to the snapshot; a fault does not stop what can still be looked at."""
+    yield Finding(True, f"signpost {__version__}, Python {platform.python_version()}")
+    for package in _PACKAGES:
+        try:
+            yield Finding(True, f"{package} {version(package)}")
+        except PackageNotFoundError:
+            yield Finding(False, f"{package} is not installed: pip install signpost")
+    yield Finding(True, f"settings: {settings.model_dump_json()}")
+
+    encoder: Encoder | None = None
+    try:
+        model = find_model(settings)
+        encoder = load_encoder(settings)
+        yield Finding(True, f"model {settings.model}: weights have sha256 {model.sha256}, {encoder.dim} dimensions")
+    except BotError as error:
+        yield Finding(False, str(error))
+
+    digest = ""
+    try:
+        corpus = read_corpus(settings.corpus)
+        digest = corpus_digest(corpus.documents)
+        yield Finding(True, f"corpus {settings.corpus}: {len(corpus.documents)} documents can be read")
+        for report in corpus.reports:
+            if report.outcome == "failed":
+                yield Finding(False, f"{report.path}: {'; '.join(report.notes)}")
+    except BotError as error:
+        yield Finding(False, str(error))
+
+    try:
+        names = snapshot_ids(settings.index)
+    except BotError as error:
+        yield Finding(False, str(error))
+        return
+    for number, name in enumerate(names):
+        role = "in use" if number == 0 else "kept"
+        try:
+            manifest = read_manifest(settings.index, name)
+            if encoder is not None:
+                open_snapshot(settings.index, name, encoder, aim=settings.passage_tokens)
+            size = sum(file.size for file in manifest.files.values())
+            yield Finding(
+                True,
+                f"snapshot {name[:12]} ({role}): {manifest.documents} documents, {manifest.passages} passages, "
+                f"{manifest.sentences} sentences, {size / 1e6:.1f} MB, every byte as published",
+            )
+            if number == 0 and digest and manifest.corpus != digest:
+                yield Finding(False, "the corpus has changed since the snapshot in use was built: run `signpost index`")
+        except BotError as error:
+            yield Finding(number > 0, f"{error} ({role})")

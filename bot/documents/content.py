@@ -1,0 +1,17 @@
+"""What a reader makes of one file, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bot.types import Block
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Canonical text, its blocks, and what the file says of itself, by front matter key, as written."""
+
+    text: str
+    blocks: tuple[Block, ...]
+    details: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,157 @@
+"""The one object that the API, the command line and the evaluation share, and how it comes about."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from bot.answer import make_answer
+from bot.documents import Corpus, FileReport, read_corpus
+from bot.documents.canonical import line
+from bot.encoder import TorchEncoder, find_model, fingerprint
+from bot.errors import EmptyQuestion, QuestionTooLong, SnapshotDamaged, SnapshotError
+from bot.search import search
+from bot.settings import MAX_QUESTION, Settings
+from bot.snapshot import (
+    Snapshot,
+    built_by,
+    check_builder,
+    corpus_digest,
+    current_id,
+    open_snapshot,
+    publish,
+    read_manifest,
+    snapshot_ids,
+)
+from bot.types import Answer, Encoder, Filters, Progress
+
+_log = logging.getLogger("signpost")
+
+#: Starter questions that are shown at most.
+_STARTERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """An encoder, the snapshot it built, and starter questions that this snapshot answers."""
+
+    encoder: Encoder
+    snapshot: Snapshot
+    starters: tuple[str, ...] = ()
+
+    def ask(self, question: str, *, top_k: int = 5, filters: Filters | None = None) -> Answer:
+        """Answer from the snapshot; changes nothing, so threads may share a bot.
+
+        :param question: at most 1,000 characters, with at least one letter or number.
+        :param top_k: most passages to return, 1 or more.
+        :raises QuestionTooLong: before any work is spent on it.
+        :raises EmptyQuestion: if there is nothing to look for.
+        """
+        if len(question) > MAX_QUESTION:
+            raise QuestionTooLong(len(question), MAX_QUESTION)
+        plain = line(question)
+        if not any(character.isalnum() for character in plain):
+            raise EmptyQuestion
+        hits = search(plain, self.snapshot, self.encoder, top_k=top_k, filters=filters)
+        return make_answer(plain, hits, self.snapshot, self.starters)
+
+
+def load_encoder(settings: Settings) -> Encoder:
+    """Load the embedding model that the settings name.
+
+    :raises ModelError: if it is missing or not the one it should be.
+    """
+    return TorchEncoder(
+        find_model(settings), question_prefix=settings.question_prefix, passage_prefix=settings.passage_prefix
+    )
+
+
+def open_bot(settings: Settings) -> Bot:
+    """Open the snapshot in use and the encoder that built it.
+
+    A damaged snapshot is passed over for the newest sound one that is left; the log says so.
+
+    :raises SnapshotMissing: if nothing was built yet.
+    :raises SnapshotMismatch: if the settings now name another encoder or splitter than built it.
+    :raises SnapshotDamaged: if no snapshot on disk is sound.
+    :raises ModelError: if the embedding model is missing or not the one it should be.
+    """
+    names = snapshot_ids(settings.index)
+    model = find_model(settings)
+    expected = built_by(fingerprint(model, settings.question_prefix, settings.passage_prefix), settings.passage_tokens)
+    faults = []
+    encoder = None
+    for name in names:
+        try:
+            check_builder(read_manifest(settings.index, name), expected)  # before the model is loaded, which takes long
+            encoder = encoder or load_encoder(settings)
+            snapshot = open_snapshot(settings.index, name, encoder, aim=settings.passage_tokens)
+        except SnapshotDamaged as error:
+            _log.error("%s", error)
+            faults.append(error)
+        else:
+            return _with_starters(Bot(encoder, snapshot), settings.suggestions)
+    raise faults[0]
+
+
+def _with_starters(bot: Bot, chosen: Sequence[str]) -> Bot:
+    """Keep the starter questions that are answered; without any chosen, the first of each document's own."""
+    own = (document.questions[0] for document in bot.snapshot.documents.values() if document.questions)
+    starters: list[str] = []
+    for question in chosen or own:
+        if len(starters) < _STARTERS and bot.ask(question, top_k=1).status == "answered":
+            starters.append(question)
+    return replace(bot, starters=tuple(starters))
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What ``build_index`` did. ``unanswered`` are starter questions to which the new snapshot has no answer."""
+
+    snapshot: str
+    built: bool
+    documents: int
+    passages: int
+    files: tuple[FileReport, ...]
+    complete: bool
+    unanswered: tuple[str, ...]
+
+
+def build_index(settings: Settings, progress: Callable[[int], Progress] | None = None) -> IndexReport:
+    """Read the corpus and put a snapshot of it in use, unless a sound one of the very same is.
+
+    :param progress: told how many texts will be encoded; what it returns is told how many are done.
+    :raises CorpusError: if no document can be read.
+    :raises SnapshotError: if the snapshot cannot be written; the one in use stays in use.
+    :raises ModelError: if the embedding model is missing or not the one it should be.
+    """
+    corpus = read_corpus(settings.corpus)
+    encoder = load_encoder(settings)
+    snapshot = _same(corpus, settings, encoder)
+    built = snapshot is None
+    if snapshot is None:
+        name = publish(corpus.documents, encoder, settings.index, aim=settings.passage_tokens, progress=progress)
+        snapshot = open_snapshot(settings.index, name, encoder, aim=settings.passage_tokens)
+    bot = Bot(encoder, snapshot)
+    wanted = (*settings.suggestions, *(question for document in corpus.documents for question in document.questions))
+    return IndexReport(
+        snapshot=snapshot.id,
+        built=built,
+        documents=len(snapshot.documents),
+        passages=len(snapshot.passages),
+        files=corpus.reports,
+        complete=corpus.complete,
+        unanswered=tuple(question for question in wanted if bot.ask(question, top_k=1).status != "answered"),
+    )
+
+
+def _same(corpus: Corpus, settings: Settings, encoder: Encoder) -> Snapshot | None:
+    """The snapshot in use, if it is sound and building it again would make no difference."""
+    try:
+        name = current_id(settings.index)
+        if read_manifest(settings.index, name).corpus != corpus_digest(corpus.documents):
+            return None
+        return open_snapshot(settings.index, name, encoder, aim=settings.passage_tokens)
+    except SnapshotError:
+        return None

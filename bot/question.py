@@ -1,0 +1,73 @@
+"""What a question asks for, and whether a sentence holds such a thing.
+
+Asked "how many", a sentence with a number is likelier to answer than one without, however near its meaning. After the
+answer types of Li and Roth, "Learning Question Classifiers" (COLING 2002), told by plain patterns (English).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["number", "date", "frequency", "name", "reason"]
+
+_NUMBER_WORDS = (
+    "one(?! another| of )|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
+    "eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|dozen"
+)
+_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+
+#: The first pattern that fits tells what is asked for.
+_ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
+    (
+        re.compile(
+            r"\bhow (?:often|frequently|regularly)\b|\b(?:times|meetings) (?:a|per|each) (?:year|month|week)\b", re.I
+        ),
+        "frequency",
+    ),
+    (re.compile(r"\bhow (?:many|much)\b|\b(?:number|total|count|percentage|proportion) of\b", re.I), "number"),
+    (
+        re.compile(
+            r"\bwhen\b|\b(?:what|which) (?:\w+ )?(?:year|month|date|day)\b|\bhow (?:long ago|recent(?:ly)?)\b", re.I
+        ),
+        "date",
+    ),
+    (
+        re.compile(
+            r"\bwho(?:m|se)?\b"
+            r"|\b(?:which|what) (?:\w+ )?(?:person|people|organi[sz]ations?|department|body|agency)\b",
+            re.I,
+        ),
+        "name",
+    ),
+    (re.compile(r"\bwhy\b|\bfor what\b|\bwhat for\b|\b(?:aim|purpose|goal|mission|reason)s?\b", re.I), "reason"),
+)
+
+_HOLDS: dict[Kind, re.Pattern[str]] = {
+    "number": re.compile(rf"\d|\b(?:{_NUMBER_WORDS})\b", re.IGNORECASE),
+    "date": re.compile(
+        rf"\b(?:1[5-9]|20)\d\d\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:{_MONTHS}) \d|\d (?:{_MONTHS})\b",
+        re.IGNORECASE,
+    ),
+    "frequency": re.compile(
+        r"\b(?:once|twice|\w+ times|every|each|per)\b|\b(?:dai|week|month|quarter|year|annual|biannual|bi-?annual)ly\b"
+        r"|\bannual\b|\ba (?:year|month|week|day)\b",
+        re.IGNORECASE,
+    ),
+    "name": re.compile(r"(?<=[\w,;] )(?:the )?[A-Z]\w+|^(?:The )?[A-Z]\w+ [A-Z]"),
+    "reason": re.compile(
+        r"\b(?:because|since|so that|so as|in order|to (?:\w+ly )?[a-z]{3,}|aims?|mission|purpose|goals?|therefore|"
+        r"due to|reasons?)\b",
+        re.IGNORECASE,
+    ),
+}
+
+
+def asks_for(question: str) -> Kind | None:
+    """Return what kind of thing a question asks for, or ``None`` if its words do not tell."""
+    return next((kind for pattern, kind in _ASKS if pattern.search(question)), None)
+
+
+def holds(sentence: str, kind: Kind) -> bool:
+    """Whether a sentence holds a thing of this kind."""
+    return bool(_HOLDS[kind].search(sentence))

@@ -1,0 +1,122 @@
+"""From a question to the passages that match it, best first.
+
+Dense and lexical search each name candidates; every candidate then gets the same three absolute scores, and their
+weighted sum makes the order. Ranks are not fused: rank fusion throws away how well something matched, which is what
+tells an answer from a near miss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from bot.lexical import terms_of
+from bot.question import Kind, asks_for, holds
+from bot.snapshot import Snapshot
+from bot.types import Encoder, Filters, Hit, Scores
+
+#: Weights of the three scores. A sentence that answers stands out of a long passage; BM25 is unbounded, hence small.
+PASSAGE_WEIGHT = 0.5
+SENTENCE_WEIGHT = 0.5
+LEXICAL_WEIGHT = 0.05
+
+#: What a sentence gains, on top of its cosine, for each word of the question (times its idf) and for holding the kind
+#: of thing that is asked for. They choose the sentence that is marked, not the order of passages.
+MARK_LEXICAL_WEIGHT = 0.05
+MARK_KIND_WEIGHT = 0.25
+
+#: Candidates that each of the two searches names.
+_POOL = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    row: int
+    scores: Scores
+
+
+def search(
+    question: str,
+    snapshot: Snapshot,
+    encoder: Encoder,
+    *,
+    top_k: int = 5,
+    filters: Filters | None = None,
+) -> tuple[Hit, ...]:
+    """Return the passages that match a question best, best first; equal scores in corpus order.
+
+    Best, not necessarily good: ``bot.answer`` decides what is good enough to show. Reads the snapshot and changes
+    nothing, so threads may share one. The dense scan is exact: time grows with passages x dim.
+
+    :param top_k: most hits to return, 1 or more; fewer passages give fewer hits.
+    :param filters: which documents may be quoted; all when ``None``.
+    """
+    documents = None
+    if filters is not None:
+        documents = [document.id for document in snapshot.documents.values() if filters.admit(document)]
+    vector = encoder.encode_question(question)
+    terms, kind = terms_of(question), asks_for(question)
+    pool = max(_POOL, top_k)
+
+    lexical = dict(snapshot.lexical.search(terms, pool, documents))
+    rows = _dense_rows(snapshot, vector, pool, documents) | lexical.keys()
+    scored = _score(snapshot, vector, sorted(rows), lexical)
+    scored.sort(key=lambda item: (-item.scores.total, item.row))
+    return tuple(
+        Hit(snapshot.passages[item.row], item.scores, _best_sentence(snapshot, vector, terms, kind, item.row))
+        for item in scored[:top_k]
+    )
+
+
+def _dense_rows(
+    snapshot: Snapshot, vector: npt.NDArray[np.float32], pool: int, documents: list[str] | None
+) -> set[int]:
+    """FAISS fills the places it has no result for with -1, which Python would read as the last passage
+    (github.com/facebookresearch/faiss/issues/1731): those are dropped."""
+    if documents is None:
+        _, rows = snapshot.vectors.search(vector, pool)
+    else:
+        selector = faiss.IDSelectorBatch(snapshot.rows_of(documents))
+        only = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        _, rows = snapshot.vectors.search(vector, pool, params=only)
+    return {int(row) for row in rows[0] if row >= 0}
+
+
+def _score(
+    snapshot: Snapshot, vector: npt.NDArray[np.float32], rows: list[int], lexical: dict[int, float]
+) -> list[_Scored]:
+    if not rows:
+        return []
+    cosines = snapshot.vectors.reconstruct_batch(np.array(rows, dtype=np.int64)) @ vector[0]
+    result = []
+    for row, cosine in zip(rows, cosines, strict=True):
+        sentence = float(_sentence_cosines(snapshot, vector, row).max())
+        bm25 = lexical.get(row, 0.0)
+        total = PASSAGE_WEIGHT * float(cosine) + SENTENCE_WEIGHT * sentence + LEXICAL_WEIGHT * bm25
+        result.append(_Scored(row, Scores(float(cosine), sentence, bm25, total)))
+    return result
+
+
+def _sentence_cosines(snapshot: Snapshot, vector: npt.NDArray[np.float32], row: int) -> npt.NDArray[np.float32]:
+    first, last = snapshot.sentence_rows[row], snapshot.sentence_rows[row + 1]
+    cosines: npt.NDArray[np.float32] = snapshot.sentence_vectors[first:last].astype(np.float32) @ vector[0]
+    return cosines
+
+
+def _best_sentence(
+    snapshot: Snapshot, vector: npt.NDArray[np.float32], terms: list[str], kind: Kind | None, row: int
+) -> int:
+    """The position of the sentence that answers best: by meaning, by the question's rarer words that it holds, and by
+    whether it holds the kind of thing that is asked for."""
+    passage = snapshot.passages[row]
+    weights = {term: snapshot.lexical.idf(term) for term in terms}
+    scores = _sentence_cosines(snapshot, vector, row)
+    for number in range(len(passage.sentences)):
+        text = passage.sentence_text(number)
+        scores[number] += MARK_LEXICAL_WEIGHT * sum(weights[term] for term in weights.keys() & set(terms_of(text)))
+        if kind is not None and holds(text, kind):
+            scores[number] += MARK_KIND_WEIGHT
+    return int(scores.argmax())

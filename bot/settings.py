@@ -1,0 +1,88 @@
+"""Every setting, in one place, validated and read once.
+
+Flags win over the environment (``SIGNPOST_*``), which wins over ``signpost.toml`` in the working folder, which wins
+over the defaults below. The README's table is compared with this class by a test.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings import (
+    SettingsError as SourceError,
+)
+
+from bot.errors import SettingsError
+
+#: The name under which the packaged model is known.
+PACKAGED_MODEL = "all-MiniLM-L6-v2"
+
+#: Longest question, in characters. A limit of the contract, not a setting: tokenising long text is a cheap attack.
+MAX_QUESTION = 1_000
+
+Starter = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class Settings(BaseSettings):
+    """What an operator may decide. Unknown names are refused, so that a misspelt one is noticed."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SIGNPOST_", toml_file="signpost.toml", extra="forbid", frozen=True, validate_default=True
+    )
+
+    corpus: Path = Field(Path("corpus"), description="folder with the documents")
+    index: Path = Field(Path("index"), description="folder with the built snapshots")
+    model: str = Field(
+        PACKAGED_MODEL,
+        min_length=1,
+        description="embedding model: the packaged one, a folder, or a name in the local Hugging Face cache",
+    )
+    model_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="expected sha256 of the model's weights; checked before use"
+    )
+    question_prefix: str = Field("", max_length=200, description='put before a question, e.g. "query: " for E5 models')
+    passage_prefix: str = Field("", max_length=200, description='put before a passage, e.g. "passage: " for E5 models')
+    passage_tokens: int = Field(160, ge=32, le=4_096, description="length a passage aims at, in the model's tokens")
+    name: str = Field("Signpost", min_length=1, max_length=60, description="name shown on the pages")
+    suggestions: tuple[Starter, ...] = Field(
+        (), max_length=4, description="starter questions; when empty, the documents' own `questions`"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then the environment, then the file; no ``.env`` and no secrets folder."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**flags: object) -> Settings:
+    """Read and validate the settings; a flag that is ``None`` was not given.
+
+    :raises SettingsError: naming the setting and what is wrong with it, for all of them at once.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise SettingsError("; ".join(faults)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"signpost.toml is not valid TOML: {error}") from error
+    except SourceError as error:
+        raise SettingsError(str(error)) from error

@@ -1,0 +1,130 @@
+"""Real parts, made small: hand-written documents, a real FAISS index, the real packaged model, and a tiny real encoder."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports huggingface_hub
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch and faiss each bring an OpenMP of their own
+
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bot.engine import Bot, build_index, load_encoder, open_bot
+from bot.settings import Settings, load_settings
+from bot.types import Embeddings, Encoder, Progress
+
+REPOSITORY = Path(__file__).parent.parent
+
+#: A small corpus of our own, in the shapes that real ones have.
+FILES: Mapping[str, str] = {
+    "harbour.md": """---
+title: Harbour rules
+publisher: Port Office
+url: https://port.example/rules
+updated: 2025-02-03
+language: en
+verbatim: true
+questions:
+  - "How fast may a boat go in the harbour?"
+---
+
+# Harbour rules
+
+Boats may go at most 5 knots inside the harbour. Lights are switched on at dusk.
+
+## Moorings
+
+There are 42 moorings for visitors. The harbour master, Ida Brandt, gives them out each morning.
+
+- Small boats lie at the north pier.
+- Large boats lie at the south pier.
+""",
+    "ferry.txt": """Island ferry
+
+The ferry sails twice a day from April to October. In winter it sails once a day, weather permitting.
+
+Tickets
+
+A return ticket costs 12 euros, and children under six travel free of charge.
+""",
+    "birds.html": """<html lang="en"><head><title>Birds of the island</title></head><body>
+<nav><a href="/">Home</a></nav><h1>Birds of the island</h1>
+<p>Puffins breed on the western cliffs from May to July.</p>
+<p>The lighthouse keeper counted 310 pairs in 2023.</p></body></html>
+""",
+}
+
+
+class WordEncoder:
+    """Counts words in ``dim`` hashed bins: shared words really do mean nearer vectors.
+
+    Unlike random vectors, this lets a test say which passage *should* win; unlike a mock, it fails if its caller
+    passes the wrong shape.
+    """
+
+    fingerprint = "words-v1"
+    dim = 256
+    max_tokens = 64
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(re.findall(r"\w+|[^\w\s]", text)) + 2 for text in texts]
+
+    def encode_passages(self, texts: Sequence[str], progress: Progress | None = None) -> Embeddings:
+        rows = np.zeros((len(texts), self.dim), dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in re.findall(r"\w+", text.lower()) or ["nothing"]:
+                row[zlib.crc32(word.encode()) % self.dim] += 1
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        if progress is not None:
+            progress(len(texts))
+        return rows
+
+    def encode_question(self, text: str) -> Embeddings:
+        return self.encode_passages([text])
+
+
+@pytest.fixture(scope="session")
+def words() -> Encoder:
+    return WordEncoder()
+
+
+@pytest.fixture(scope="session")
+def model() -> Encoder:
+    """The real packaged model."""
+    return load_encoder(load_settings())
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> Path:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def island(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a small corpus with a built index."""
+    home = tmp_path_factory.mktemp("island")
+    settings = load_settings(corpus=write_files(home / "corpus", FILES), index=home / "index")
+    build_index(settings)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def bot(island: Settings) -> Bot:
+    return open_bot(island)
+
+
+@pytest.fixture(scope="session")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Bot:
+    """The bot on the corpus that the project ships."""
+    settings = load_settings(corpus=REPOSITORY / "corpus", index=tmp_path_factory.mktemp("shipped"))
+    build_index(settings)
+    return open_bot(settings)
