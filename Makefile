@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What is installed when this file is newer than pyproject.toml.
 READY := $(VENV)/.ready
 
-.PHONY: serve test lint format clean
+.PHONY: serve test lint format screenshots clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,9 @@ lint: $(READY)  ## format, lint and types
 format: $(READY)  ## put the code into shape
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+screenshots: $(READY)  ## make the README's picture again
+	$(BIN)/python tests/screenshots.py
 
 clean:  ## remove the virtual environment and what was built
 	rm -rf $(VENV) build *.egg-info index/snapshots index/current

@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias
 Kind: TypeAlias = Literal["number", "date", "frequency", "name", "reason"]
 
 _NUMBER_WORDS = (
-    "one(?! another| of )|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
-    "eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|dozen"
+    "one(?! another| of )|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|"
+    "sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|dozen"
 )
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 

@@ -1,4 +1,4 @@
-"""Real parts, made small: hand-written documents, a real FAISS index, the real packaged model, and a tiny real encoder."""
+"""Real parts, made small: hand-written documents, a real FAISS index, the packaged model, a tiny real encoder."""
 
 from __future__ import annotations
 
