@@ -47,11 +47,11 @@ class _Section:
 
 def context_of(title: str, headings: Sequence[str]) -> str:
     """Return what stands before a passage for the encoder and the lexical index: title, then heading trail."""
-    trail = [title]
-    for heading in headings:
-        if heading.casefold() != trail[-1].casefold():
+    trail: list[str] = []
+    for heading in (title, *headings):
+        if heading and heading.casefold() not in (known.casefold() for known in trail):
             trail.append(heading)
-    return ". ".join(trail) + ". "
+    return ". ".join([*trail, ""])
 
 
 def split(document: Document, encoder: Encoder, *, aim: int) -> tuple[Passage, ...]:
