@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import quote as percent_encode
 
 from bot.confidence import judge, unknown_words
+from bot.query import Query
 from bot.snapshot import Snapshot
 from bot.types import Answer, Citation, CitedPassage, Document, Hit, Links, Passage, Quote, Span
 
@@ -13,9 +14,11 @@ from bot.types import Answer, Citation, CitedPassage, Document, Hit, Links, Pass
 _FRAGMENT_WORDS = 5
 
 
-def make_answer(question: str, hits: Sequence[Hit], snapshot: Snapshot, starters: Sequence[str]) -> Answer:
+def make_answer(
+    question: str, query: Query, hits: Sequence[Hit], snapshot: Snapshot, starters: Sequence[str]
+) -> Answer:
     """Put an answer together. Every text in it is a stretch of a document; nothing is written here."""
-    verdict = judge(question, hits, snapshot.lexical)
+    verdict = judge(query, hits, snapshot.lexical)
     found = verdict.status != "not_found"
     return Answer(
         question=question,
@@ -23,8 +26,10 @@ def make_answer(question: str, hits: Sequence[Hit], snapshot: Snapshot, starters
         confidence=verdict.confidence,
         quote=_quote(hits[0]) if found else None,
         passages=tuple(_cite(hit, snapshot.documents[hit.passage.document]) for hit in hits),
-        unknown_words=() if found else unknown_words(question, snapshot.lexical),
+        unknown_words=() if found else unknown_words(query.text, snapshot.lexical),
         suggestions=() if found else tuple(starters),
+        corrections=query.corrections,
+        expansions=query.expansions,
         snapshot=snapshot.id,
     )
 

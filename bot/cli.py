@@ -148,6 +148,8 @@ def _show(reply: AnswerOut) -> None:
         "not_found": "These documents do not seem to answer this",
     }
     _out.print(Text(heads[reply.status], style="bold"), Text(f"(confidence {reply.confidence:.2f})", style="dim"))
+    for changed in (*reply.corrections, *reply.expansions):
+        _out.print(Text(f"Searched for “{changed.searched}” instead of “{changed.written}”."), soft_wrap=True)
     if reply.answer is not None:
         _out.print(Padding(Text(f"“{reply.answer.text}”", style="bold green"), (1, 2)))
     elif reply.unknown_words:

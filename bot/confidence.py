@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.lexical import Lexical, terms_of, words_of
+from bot.query import Query
 from bot.types import Hit, Status
 
 #: Weights of the best passage cosine and of the share of the question's content words that the corpus never uses.
@@ -32,12 +33,12 @@ class Verdict:
     confidence: float
 
 
-def judge(question: str, hits: Sequence[Hit], lexical: Lexical) -> Verdict:
+def judge(query: Query, hits: Sequence[Hit], lexical: Lexical) -> Verdict:
     """Say how sure it is that the best hits answer the question. No hits, no answer."""
     if not hits:
         return Verdict("not_found", 0.0)
     cosine = max(hit.scores.passage for hit in hits)
-    terms = set(terms_of(question))
+    terms = set(query.terms)
     unknown = sum(not lexical.knows(term) for term in terms) / len(terms) if terms else 1.0
     confidence = 1 / (1 + math.exp(-(_COSINE * cosine + _UNKNOWN * unknown + _CONSTANT)))
     if confidence < UNSURE_FROM:

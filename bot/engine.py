@@ -11,6 +11,7 @@ from bot.documents import Corpus, FileReport, read_corpus
 from bot.documents.canonical import line
 from bot.encoder import TorchEncoder, find_model, fingerprint
 from bot.errors import EmptyQuestion, QuestionTooLong, SnapshotDamaged, SnapshotError
+from bot.query import understand
 from bot.search import search
 from bot.settings import MAX_QUESTION, Settings
 from bot.snapshot import (
@@ -53,8 +54,9 @@ class Bot:
         plain = line(question)
         if not any(character.isalnum() for character in plain):
             raise EmptyQuestion
-        hits = search(plain, self.snapshot, self.encoder, top_k=top_k, filters=filters)
-        return make_answer(plain, hits, self.snapshot, self.starters)
+        query = understand(plain, self.snapshot, self.encoder)
+        hits = search(query, self.snapshot, self.encoder, top_k=top_k, filters=filters)
+        return make_answer(plain, query, hits, self.snapshot, self.starters)
 
 
 def load_encoder(settings: Settings) -> Encoder:

@@ -10,6 +10,7 @@
     +-- CorpusError          the author can mend it                   -> CLI exit 1
     |   +-- DocumentError      one file; the others are still read    -> CLI exit 3
     +-- SettingsError        the operator can mend it                 -> CLI exit 2
+    +-- EvaluationError      the author of the questions can mend it  -> CLI exit 1
     +-- ModelError           the operator can mend it                 -> CLI exit 1
     +-- SnapshotError        the operator can mend it                 -> HTTP 503, CLI exit 1
         +-- SnapshotMissing    nothing was built yet
@@ -74,6 +75,10 @@ class DocumentError(CorpusError):
 
 class SettingsError(BotError):
     """A setting is wrong or unknown."""
+
+
+class EvaluationError(BotError):
+    """A set of labelled questions cannot be read."""
 
 
 class ModelError(BotError):

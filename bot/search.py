@@ -16,14 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.lexical import terms_of
-from bot.question import Kind, asks_for, holds
+from bot.query import Query
+from bot.question import Kind, holds
 from bot.snapshot import Snapshot
 from bot.types import Encoder, Filters, Hit, Scores
 
-#: Weights of the three scores. A sentence that answers stands out of a long passage; BM25 is unbounded, hence small.
-PASSAGE_WEIGHT = 0.5
-SENTENCE_WEIGHT = 0.5
-LEXICAL_WEIGHT = 0.05
+#: Weights of the three scores. A sentence that answers stands out of a long passage. BM25 counts as a share of the
+#: highest it could reach for the question, so that long questions do not drown the cosines.
+PASSAGE_WEIGHT = 0.8
+SENTENCE_WEIGHT = 0.2
+LEXICAL_WEIGHT = 0.8
+
+#: The most that one occurrence more can add to BM25, times idf: k1 + 1 with tantivy's k1 of 1.2.
+_BM25_CEILING = 2.2
 
 #: What a sentence gains on top of its cosine when it is chosen to be marked: for each word of the question that it
 #: holds, the more the fewer sentences of its passage hold it; and for holding the kind of thing that is asked for, more
@@ -42,14 +47,14 @@ class _Scored:
 
 
 def search(
-    question: str,
+    query: Query,
     snapshot: Snapshot,
     encoder: Encoder,
     *,
     top_k: int = 5,
     filters: Filters | None = None,
 ) -> tuple[Hit, ...]:
-    """Return the passages that match a question best, best first; equal scores in corpus order.
+    """Return the passages that match a query best, best first; equal scores in corpus order.
 
     Best, not necessarily good: ``bot.answer`` decides what is good enough to show. Reads the snapshot and changes
     nothing, so threads may share one. The dense scan is exact: time grows with passages x dim.
@@ -60,16 +65,15 @@ def search(
     documents = None
     if filters is not None:
         documents = [document.id for document in snapshot.documents.values() if filters.admit(document)]
-    vector = encoder.encode_question(question)
-    terms, kind = terms_of(question), asks_for(question)
+    vector = encoder.encode_question(query.text)
     pool = max(_POOL, top_k)
 
-    lexical = dict(snapshot.lexical.search(terms, pool, documents))
+    lexical = dict(snapshot.lexical.search(query.terms, pool, documents))
     rows = _dense_rows(snapshot, vector, pool, documents) | lexical.keys()
-    scored = _score(snapshot, vector, sorted(rows), lexical)
+    scored = _score(snapshot, query, vector, sorted(rows), lexical)
     scored.sort(key=lambda item: (-item.scores.total, item.row))
     return tuple(
-        Hit(snapshot.passages[item.row], item.scores, _best_sentence(snapshot, vector, terms, kind, item.row))
+        Hit(snapshot.passages[item.row], item.scores, _best_sentence(snapshot, query, vector, item.row))
         for item in scored[:top_k]
     )
 
@@ -89,16 +93,17 @@ def _dense_rows(
 
 
 def _score(
-    snapshot: Snapshot, vector: npt.NDArray[np.float32], rows: list[int], lexical: dict[int, float]
+    snapshot: Snapshot, query: Query, vector: npt.NDArray[np.float32], rows: list[int], lexical: dict[int, float]
 ) -> list[_Scored]:
     if not rows:
         return []
     cosines = snapshot.vectors.reconstruct_batch(np.array(rows, dtype=np.int64)) @ vector[0]
+    ceiling = _BM25_CEILING * sum(snapshot.lexical.idf(term) for term in set(query.terms)) or 1.0
     result = []
     for row, cosine in zip(rows, cosines, strict=True):
         sentence = float(_sentence_cosines(snapshot, vector, row).max())
         bm25 = lexical.get(row, 0.0)
-        total = PASSAGE_WEIGHT * float(cosine) + SENTENCE_WEIGHT * sentence + LEXICAL_WEIGHT * bm25
+        total = PASSAGE_WEIGHT * float(cosine) + SENTENCE_WEIGHT * sentence + LEXICAL_WEIGHT * bm25 / ceiling
         result.append(_Scored(row, Scores(float(cosine), sentence, bm25, total)))
     return result
 
@@ -109,19 +114,17 @@ def _sentence_cosines(snapshot: Snapshot, vector: npt.NDArray[np.float32], row: 
     return cosines
 
 
-def _best_sentence(
-    snapshot: Snapshot, vector: npt.NDArray[np.float32], terms: list[str], kind: Kind | None, row: int
-) -> int:
+def _best_sentence(snapshot: Snapshot, query: Query, vector: npt.NDArray[np.float32], row: int) -> int:
     """The position of the sentence that answers best: by meaning, by the question's rarer words that it holds, and by
     whether it holds the kind of thing that is asked for."""
     passage = snapshot.passages[row]
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
-    shared = [set(terms) & set(terms_of(sentence)) for sentence in sentences]
+    shared = [set(query.terms) & set(terms_of(sentence)) for sentence in sentences]
     holders = Counter(term for held in shared for term in held)
     scores = _sentence_cosines(snapshot, vector, row)
     for number, held in enumerate(shared):
         rarity = sum(math.log((len(sentences) + 1) / (holders[term] + 0.5)) for term in held)
         scores[number] += MARK_WORD_WEIGHT * rarity
-        if kind is not None and holds(sentences[number], kind):
-            scores[number] += MARK_KIND_WEIGHTS[kind]
+        if query.kind is not None and holds(sentences[number], query.kind):
+            scores[number] += MARK_KIND_WEIGHTS[query.kind]
     return int(scores.argmax())

@@ -9,6 +9,7 @@
         passages.json        where each passage and each of its sentences stands, in corpus order
         passages.faiss       one unit vector for each passage, exact inner product
         sentences.npy        one unit vector for each sentence, in the order of the passages, float16
+        vocabulary.json      the corpus' words, and its short forms with what they stand for
         lexical/             BM25 (tantivy)
 
 A snapshot is never changed once published. Publishing is one rename of ``current``, after every byte is on disk, so a
@@ -39,9 +40,10 @@ from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError, SnapshotMism
 from bot.lexical import LEXICAL_VERSION, Lexical, build_lexical
 from bot.passages import SPLITTER_VERSION, context_of, encoder_text, sentence_texts, split
 from bot.types import Document, Embeddings, Encoder, Passage, Progress, Span
+from bot.vocabulary import Vocabulary, learn
 
 #: Raise it when the files or their meaning change.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: Passages whose own first sentence must find them again when a snapshot is opened.
 _CANARIES = 10
@@ -52,7 +54,7 @@ _KEEP = 2
 
 _ID = re.compile("[0-9a-f]{64}")
 _FILE = re.compile(r"(?:lexical/)?[\w.-]*\w")
-_FLAT = ("documents.json", "passages.json", "passages.faiss", "sentences.npy")
+_FLAT = ("documents.json", "passages.json", "passages.faiss", "sentences.npy", "vocabulary.json")
 
 
 class _Stored(BaseModel):
@@ -95,6 +97,7 @@ class Manifest(_Stored):
 _StoredPassage = tuple[int, int, int, tuple[str, ...], tuple[tuple[int, int], ...], int | None]
 _DOCUMENTS = TypeAdapter(tuple[Document, ...])
 _PASSAGES = TypeAdapter(tuple[_StoredPassage, ...])
+_VOCABULARY = TypeAdapter(Vocabulary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ class Snapshot:
     sentence_vectors: npt.NDArray[np.float16]
     sentence_rows: npt.NDArray[np.int64]
     lexical: Lexical
+    vocabulary: Vocabulary
 
     def rows_of(self, documents: Iterable[str]) -> npt.NDArray[np.int64]:
         """Return the rows of all passages of some documents, in corpus order."""
@@ -210,6 +214,7 @@ def _write(
     buffer = io.BytesIO()
     np.save(buffer, vectors[len(texts) :].astype(np.float16), allow_pickle=False)
     _write_file(folder / "sentences.npy", buffer.getvalue())
+    _write_file(folder / "vocabulary.json", _VOCABULARY.dump_json(learn(document.text for document in documents)))
     (folder / "lexical").mkdir()
     with_context = (context_of(by_id[p.document].source.title, p.headings) + p.text for p in passages)
     build_lexical(with_context, (p.document for p in passages), folder / "lexical")
@@ -393,6 +398,7 @@ def open_snapshot(index: Path, snapshot_id: str, encoder: Encoder, *, aim: int) 
         )  # fmt: skip
         vectors = faiss.deserialize_index(np.frombuffer(files["passages.faiss"], dtype=np.uint8))
         sentence_vectors = np.load(io.BytesIO(files["sentences.npy"]), allow_pickle=False)
+        vocabulary = _VOCABULARY.validate_json(files["vocabulary.json"])
         lexical = Lexical(folder / "lexical")
     except (ValueError, RuntimeError, IndexError, OSError) as error:
         raise SnapshotDamaged(snapshot_id, f"cannot be parsed ({type(error).__name__})") from error
@@ -420,6 +426,7 @@ def open_snapshot(index: Path, snapshot_id: str, encoder: Encoder, *, aim: int) 
         sentence_vectors=sentence_vectors,
         sentence_rows=sentence_rows,
         lexical=lexical,
+        vocabulary=vocabulary,
     )
 
 

@@ -155,6 +155,14 @@ class Filters:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A word of the question, as written, and what was searched for instead."""
+
+    written: str
+    searched: str
+
+
 Status: TypeAlias = Literal["answered", "unsure", "not_found"]
 
 
@@ -209,7 +217,8 @@ class Answer:
 
     ``confidence`` is the probability, 0 to 1, that the passages answer the question. ``quote`` is ``None`` when the
     status is ``not_found``; the passages are then near misses. ``snapshot`` names the index that was asked, so
-    that any answer can be reproduced.
+    that any answer can be reproduced. ``corrections`` are words taken for misspelt,
+    ``expansions`` short forms that were spelt out.
     """
 
     question: str
@@ -219,6 +228,8 @@ class Answer:
     passages: tuple[CitedPassage, ...]
     unknown_words: tuple[str, ...]
     suggestions: tuple[str, ...]
+    corrections: tuple[Correction, ...]
+    expansions: tuple[Correction, ...]
     snapshot: str
 
 

@@ -8,7 +8,19 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from bot.settings import MAX_QUESTION
-from bot.types import Answer, Citation, CitedPassage, Document, Filters, Links, Passage, Scores, Source, Status
+from bot.types import (
+    Answer,
+    Citation,
+    CitedPassage,
+    Correction,
+    Document,
+    Filters,
+    Links,
+    Passage,
+    Scores,
+    Source,
+    Status,
+)
 
 ShortText = Annotated[str, StringConstraints(max_length=500)]
 ShortTexts = Annotated[list[ShortText], Field(max_length=50)]
@@ -140,6 +152,15 @@ class PassageOut(BaseModel):
         )
 
 
+class CorrectionOut(BaseModel):
+    written: str
+    searched: str
+
+    @classmethod
+    def of(cls, correction: Correction) -> CorrectionOut:
+        return cls(written=correction.written, searched=correction.searched)
+
+
 class AnswerOut(BaseModel):
     status: Status
     confidence: float = Field(ge=0, le=1, description="probability that the passages answer the question")
@@ -148,6 +169,8 @@ class AnswerOut(BaseModel):
     borrowed: list[str] = Field(description="what was taken over from earlier turns")
     unknown_words: list[str] = Field(description="words of the question that the documents never use")
     suggestions: list[str] = Field(description="questions that the documents do answer, when this one is not")
+    corrections: list[CorrectionOut] = Field(description="words taken for misspelt, and what was searched for instead")
+    expansions: list[CorrectionOut] = Field(description="short forms, and what was searched for as well")
     support: None = Field(None, description="reserved for help contacts")
     snapshot: str = Field(description="id of the index that was asked")
     took_ms: float
@@ -163,6 +186,8 @@ class AnswerOut(BaseModel):
             borrowed=[],
             unknown_words=list(answer.unknown_words),
             suggestions=list(answer.suggestions),
+            corrections=[CorrectionOut.of(correction) for correction in answer.corrections],
+            expansions=[CorrectionOut.of(expansion) for expansion in answer.expansions],
             snapshot=answer.snapshot,
             took_ms=round(took_ms, 1),
         )

@@ -1,0 +1,226 @@
+"""Labelled questions -> numbers, through the very build and search that people use.
+
+Two kinds of sets: a BEIR-style folder (``corpus.jsonl``, ``queries.jsonl``, ``qrels.tsv``; Thakur et al. 2021), where
+documents are ranked, each by its best passage; and a file of questions about the operator's own documents, where the
+answer itself is judged.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ir_measures
+from ir_measures import R, Success, nDCG
+
+from bot.documents.plain import read_plain
+from bot.engine import Bot
+from bot.errors import EvaluationError, SnapshotError
+from bot.query import understand
+from bot.search import search
+from bot.snapshot import Snapshot, built_by, corpus_digest, current_id, open_snapshot, publish
+from bot.types import Answer, Document, Encoder, Progress, Source
+
+#: Passages that are ranked to find the best hundred documents.
+_DEPTH = 500
+_DOCUMENTS = 100
+
+_MEASURES = {
+    "ndcg@5": nDCG @ 5,
+    "ndcg@10": nDCG @ 10,
+    "recall@5": R @ 5,
+    "recall@100": R @ 100,
+    "hit@1": Success @ 1,
+    "hit@3": Success @ 3,
+    "hit@5": Success @ 5,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RankingSet:
+    """A BEIR-style set: documents, questions by id, and for each question how relevant which documents are."""
+
+    name: str
+    documents: tuple[Document, ...]
+    queries: Mapping[str, str]
+    qrels: Mapping[str, Mapping[str, int]]
+
+
+def load_ranking_set(folder: Path, queries: Path | None = None) -> RankingSet:
+    """Read a BEIR-style folder; each entry of ``corpus.jsonl`` becomes one document.
+
+    :param queries: another file of questions; those without a judgement are left out.
+    :raises EvaluationError: naming the file and line that cannot be read.
+    """
+    qrels: dict[str, dict[str, int]] = defaultdict(dict)
+    path = folder / "qrels.tsv"
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            for number, row in enumerate(csv.reader(file, delimiter="\t")):
+                if number and row:
+                    qrels[row[0]][row[1]] = int(float(row[2]))
+    except (OSError, ValueError, IndexError) as error:
+        raise EvaluationError(f"{path}: {error}") from error
+    documents = tuple(
+        _as_document(str(entry["_id"]), str(entry.get("title") or ""), str(entry["text"]))
+        for entry in _entries(folder / "corpus.jsonl", "_id", "text")
+    )
+    asked = {
+        str(entry["_id"]): str(entry["text"])
+        for entry in _entries(queries or folder / "queries.jsonl", "_id", "text")
+        if str(entry["_id"]) in qrels
+    }
+    if not asked:
+        raise EvaluationError(f"{queries or folder / 'queries.jsonl'}: no question has a judgement in qrels.tsv")
+    return RankingSet(folder.resolve().name, documents, asked, qrels)
+
+
+def _entries(path: Path, *required: str) -> Iterator[dict[str, object]]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                entry = json.loads(line)
+                if not isinstance(entry, dict) or any(key not in entry for key in required):
+                    raise EvaluationError(f"{path}, line {number}: is not an object with {', '.join(required)}")
+                yield entry
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{path}: {error}") from error
+
+
+def _as_document(name: str, title: str, text: str) -> Document:
+    content = read_plain(text)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return Document(name, digest, Source(title), content.text, content.blocks)
+
+
+def cache_folder() -> Path:
+    """Return where indexes of evaluation sets are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signpost" / "evaluation"
+
+
+def index_ranking_set(
+    ranking: RankingSet, encoder: Encoder, aim: int, progress: Callable[[int], Progress] | None = None
+) -> Snapshot:
+    """Index a set's documents as the product does, once: the index is kept, under a name made of its content."""
+    built = built_by(encoder.fingerprint, aim).model_dump_json()
+    name = hashlib.sha256((corpus_digest(ranking.documents) + built).encode()).hexdigest()[:32]
+    index = cache_folder() / name
+    try:
+        return open_snapshot(index, current_id(index), encoder, aim=aim)
+    except SnapshotError:
+        built_id = publish(ranking.documents, encoder, index, aim=aim, progress=progress)
+        return open_snapshot(index, built_id, encoder, aim=aim)
+
+
+def rank_documents(question: str, snapshot: Snapshot, encoder: Encoder) -> dict[str, float]:
+    """Return the best hundred documents and their scores, each that of its best passage."""
+    best: dict[str, float] = {}
+    for hit in search(understand(question, snapshot, encoder), snapshot, encoder, top_k=_DEPTH):
+        best.setdefault(hit.passage.document, hit.scores.total)
+    return dict(list(best.items())[:_DOCUMENTS])
+
+
+def score_ranking(ranking: RankingSet, snapshot: Snapshot, encoder: Encoder) -> dict[str, str | int | float]:
+    """Return name and size of the set, and the measures, 0 to 1, averaged over its questions (with ir-measures)."""
+    run = {name: rank_documents(text, snapshot, encoder) for name, text in ranking.queries.items()}
+    judged = {name: dict(ranking.qrels[name]) for name in ranking.queries}
+    found = ir_measures.calc_aggregate(list(_MEASURES.values()), judged, run)
+    sizes: dict[str, str | int | float] = {
+        "dataset": ranking.name,
+        "documents": len(ranking.documents),
+        "queries": len(ranking.queries),
+    }
+    return sizes | {name: round(float(found[measure]), 4) for name, measure in _MEASURES.items()}
+
+
+# --- labelled questions -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledQuestion:
+    """A question about the operator's own documents. ``gold`` are quotes that answer it; none if nothing does.
+
+    ``standalone`` is how a person would ask it without the conversation before it.
+    """
+
+    id: str
+    question: str
+    kind: str
+    answerable: bool
+    gold: tuple[str, ...]
+    standalone: str | None = None
+
+
+def load_questions(path: Path) -> tuple[LabelledQuestion, ...]:
+    """Read labelled questions, one JSON object in a line: ``id, question, kind, answerable, gold_quotes``.
+
+    :raises EvaluationError: naming the file and line that cannot be read.
+    """
+    questions = []
+    for entry in _entries(path, "id", "question", "answerable"):
+        quotes = entry.get("gold_quotes") or []
+        gold = [quote.get("quote", "") if isinstance(quote, dict) else str(quote) for quote in _list(quotes)]
+        standalone = entry.get("standalone")
+        questions.append(
+            LabelledQuestion(
+                id=str(entry["id"]),
+                question=str(entry["question"]),
+                kind=str(entry.get("kind") or "other"),
+                answerable=bool(entry["answerable"]),
+                gold=tuple(_squeeze(quote) for quote in gold if quote),
+                standalone=str(standalone) if standalone else None,
+            )
+        )
+    if not questions:
+        raise EvaluationError(f"{path}: holds no question")
+    return tuple(questions)
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _squeeze(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One question and what became of it. ``rank`` counts from 1; ``None`` if no passage shown holds the answer.
+
+    ``marked`` says whether the marked sentence of the passage that holds the answer is or holds the gold quote.
+    """
+
+    question: LabelledQuestion
+    answer: Answer
+    rank: int | None
+    marked: bool
+
+    @property
+    def right(self) -> bool:
+        """Whether quoting the first passage answers the question."""
+        return self.rank == 1
+
+
+def judge_questions(questions: Sequence[LabelledQuestion], bot: Bot) -> tuple[Judged, ...]:
+    """Ask every question (alone: as it would be asked outside its conversation) and compare with its gold."""
+    return tuple(_judge(question, bot.ask(question.standalone or question.question)) for question in questions)
+
+
+def _judge(question: LabelledQuestion, answer: Answer) -> Judged:
+    for rank, cited in enumerate(answer.passages, 1):
+        text = _squeeze(cited.hit.passage.text)
+        held = [quote for quote in question.gold if quote in text or text in quote]
+        if held:
+            sentence = _squeeze(cited.hit.passage.sentence_text(cited.hit.best_sentence))
+            return Judged(question, answer, rank, any(quote in sentence or sentence in quote for quote in held))
+    return Judged(question, answer, None, False)

@@ -1,0 +1,91 @@
+"""What a question is searched for: its words mended and spelt out, and what they ask for.
+
+The question itself is never changed; what was searched for instead is said in the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+
+from bot.lexical import terms_of
+from bot.question import Kind, asks_for
+from bot.snapshot import Snapshot
+from bot.types import Correction, Encoder
+from bot.vocabulary import fold
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+#: Shorter words have too many neighbours; longer ones may hold two slips.
+_SHORTEST_MENDED, _TWO_SLIPS_FROM = 4, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question as it is searched for. ``corrections`` and ``expansions`` say what differs from what was asked."""
+
+    text: str
+    terms: tuple[str, ...]
+    kind: Kind | None
+    corrections: tuple[Correction, ...] = ()
+    expansions: tuple[Correction, ...] = ()
+
+
+def understand(question: str, snapshot: Snapshot, encoder: Encoder) -> Query:
+    """Mend misspelt words and spell out short forms that the corpus explains.
+
+    Only words that no document uses are touched. A word that the encoder's tokenizer knows whole is not misspelt,
+    whatever word of the corpus it resembles: "Chile" is not a slip for "China".
+    """
+    corrections: list[Correction] = []
+    expansions: list[Correction] = []
+    words = _WORD.findall(question)
+    shouted = all(word.isupper() for word in words)
+
+    def replaced(match: re.Match[str]) -> str:
+        word = match[0]
+        if not terms_of(word) or any(snapshot.lexical.knows(term) for term in terms_of(word)):
+            return word
+        long = snapshot.vocabulary.short_forms.get(fold(word), ())
+        if long and ((word.isupper() and not shouted) or not _is_whole(word, encoder)):
+            expansions.append(Correction(word, long[0]))
+            return long[0]
+        mended = _mended(word, snapshot, encoder)
+        if mended is None:
+            return word
+        corrections.append(Correction(word, mended))
+        return mended
+
+    text = _WORD.sub(replaced, question)
+    return Query(
+        text=text,
+        terms=tuple(terms_of(text)),
+        kind=asks_for(text),
+        corrections=tuple(corrections),
+        expansions=tuple(expansions),
+    )
+
+
+def _is_whole(word: str, encoder: Encoder) -> bool:
+    """Whether the encoder's tokenizer has the word in one piece, as it has common words and well-known names."""
+    empty, full = encoder.count_tokens(["", word])
+    return full - empty <= 1
+
+
+def _mended(word: str, snapshot: Snapshot, encoder: Encoder) -> str | None:
+    """The word of the corpus that was meant, or ``None`` if there is no single likely one."""
+    folded = fold(word)
+    if len(folded) < _SHORTEST_MENDED or not folded.isalpha() or _is_whole(word, encoder):
+        return None
+    slips = 2 if len(folded) >= _TWO_SLIPS_FROM else 1
+    words = snapshot.vocabulary.words
+    near = process.extract(folded, words.keys(), scorer=OSA.distance, score_cutoff=slips, limit=20)
+    likely = [
+        (distance, -words[found], found)
+        for found, distance, _ in near
+        if found[0] == folded[0] and len(found) >= _SHORTEST_MENDED and not found.isdigit()
+    ]
+    return min(likely)[2] if likely else None

@@ -1,0 +1,94 @@
+"""The words and the short forms that a corpus uses, learnt when it is built.
+
+Short forms come from "Long Form (LF)" (Schwartz and Hearst, "A simple algorithm for identifying abbreviation
+definitions", PSB 2003) and from the initials of names: nobody writes "MNR" in the documents, yet "Model National
+Response" can only be that.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+_WORD = re.compile(r"[^\W_]+")
+_DEFINED = re.compile(r"\(([A-Z][A-Za-z0-9&-]{1,9})\)")
+
+#: A name: capitalised words, small words between them, no punctuation inside.
+_NAME = re.compile(r"[A-Z][\w’'-]*(?:(?: (?:of|for|the|and|on|to|in|at|&)){0,2} [A-Z][\w’'-]*)+")
+#: A term of art in small letters: hyphenated words, then one more.
+_COMPOUND = re.compile(r"\b(?:[a-z]+(?:-[a-z]+)+ ){1,3}[a-z]+")
+
+_SHORTEST, _LONGEST = 3, 8  # letters of a short form made of initials
+_FORMS = 3  # long forms kept for each short one
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """``words`` are folded, with how often they occur; ``short_forms`` lead, folded, to long forms, likeliest first."""
+
+    words: Mapping[str, int]
+    short_forms: Mapping[str, tuple[str, ...]]
+
+
+def fold(text: str) -> str:
+    """Return text in small letters, without accents."""
+    spread = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in spread if not unicodedata.combining(character))
+
+
+def learn(texts: Iterable[str]) -> Vocabulary:
+    """Collect the words and short forms of some texts."""
+    words: Counter[str] = Counter()
+    forms: dict[str, Counter[str]] = defaultdict(Counter)
+    for text in texts:
+        words.update(_WORD.findall(fold(text)))
+        for short, long in _defined(text):
+            forms[fold(short)][long] += 1_000  # the author says so; initials are only a guess
+        for short, long in _initials(text):
+            forms[fold(short)][long] += 1
+    short_forms = {
+        short: tuple(long for long, _ in sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))[:_FORMS])
+        for short, found in sorted(forms.items())
+    }
+    return Vocabulary(dict(sorted(words.items())), short_forms)
+
+
+def _defined(text: str) -> Iterator[tuple[str, str]]:
+    """Yield short forms in brackets with the words before them that they stand for."""
+    for match in _DEFINED.finditer(text):
+        short = match[1]
+        letters = [letter for letter in short.casefold() if letter.isalnum()]
+        most = min(len(letters) + 5, 2 * len(letters))
+        before = re.findall(r"\S+", text[max(0, match.start() - 200) : match.start()])[-most:]
+        long = _spelt_by(letters, " ".join(before))
+        if long and len(long) > len(short):
+            yield short, long
+
+
+def _spelt_by(letters: list[str], before: str) -> str | None:
+    """The end of ``before`` whose letters, from right to left, spell a short form; its first letter begins a word."""
+    text = before.casefold()
+    place = len(text)
+    for number, letter in reversed(list(enumerate(letters))):
+        place -= 1
+        while place >= 0 and not (text[place] == letter and (number or place == 0 or not text[place - 1].isalnum())):
+            place -= 1
+        if place < 0:
+            return None
+    return before[place:] if len(before) == len(text) else None
+
+
+def _initials(text: str) -> Iterator[tuple[str, str]]:
+    for match in _COMPOUND.finditer(text):
+        parts = re.split("[ -]", match[0])
+        if _SHORTEST <= len(parts) <= _LONGEST:
+            yield "".join(part[0] for part in parts), match[0]
+    for match in _NAME.finditer(text):
+        starts = [(m.start(), m.end(), m[0][0]) for m in re.finditer(r"(?<![\w’'])[A-Z][\w’']*", match[0])]
+        for first in range(len(starts)):
+            for last in range(first + _SHORTEST - 1, min(len(starts), first + _LONGEST)):
+                long = match[0][starts[first][0] : starts[last][1]]
+                yield "".join(letter for _, _, letter in starts[first : last + 1]), long
