@@ -84,7 +84,7 @@ def _link_into_source(document: Document, marked: Span) -> str | None:
         return None
     words = document.text[marked.start : marked.end].split()
     ends = [words] if len(words) <= 2 * _FRAGMENT_WORDS else [words[:_FRAGMENT_WORDS], words[-_FRAGMENT_WORDS:]]
-    if " ".join(document.text.split()).count(" ".join(ends[0])) != 1:
+    if " ".join(document.text.split()).casefold().count(" ".join(ends[0]).casefold()) != 1:  # as browsers match
         return None
     fragment = ",".join(percent_encode(" ".join(end), safe="").replace("-", "%2D") for end in ends)
     return f"{url}{'' if '#' in url else '#'}:~:text={fragment}"

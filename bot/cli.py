@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -108,9 +110,11 @@ def _build(settings: Settings) -> bool:
     verb = "built" if report.built else "up to date:"
     failed = sum(file.outcome == "failed" for file in report.files)
     _err.print(
-        f"{verb} snapshot {report.snapshot[:12]} in {settings.index}: {report.documents} documents, "
-        f"{report.passages} passages, {time.perf_counter() - started:.1f} s"
-        + (f"; {failed} could not be read" if failed else ""),
+        Text(
+            f"{verb} snapshot {report.snapshot[:12]} in {settings.index}: {report.documents} documents, "
+            f"{report.passages} passages, {time.perf_counter() - started:.1f} s"
+            + (f"; {failed} could not be read" if failed else "")
+        ),
         soft_wrap=True,
     )
     return report.complete
@@ -194,20 +198,31 @@ def serve(
         from bot.api.app import create_app
         from bot.engine import open_bot
         from bot.errors import SnapshotMissing
-        from bot.snapshot import current_id
+        from bot.snapshot import snapshot_ids
 
         settings = load_settings(corpus=corpus, index=index, model=model, host=host, port=port)
         try:
-            current_id(settings.index)
+            snapshot_ids(settings.index)
         except SnapshotMissing:
             _build(settings)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
         logging.getLogger("httpx").setLevel(logging.WARNING)
         service = create_app(lambda: open_bot(settings), settings)
-        _err.print(f"{settings.name}: http://{settings.host}:{settings.port}/  (stop with Ctrl+C)", soft_wrap=True)
-        uvicorn.run(
-            service, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False
-        )
+        with _listen(settings.host, settings.port) as listening:
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            address = f"http://{host}:{listening.getsockname()[1]}/"
+            _err.print(Text(f"{settings.name}: {address}  (stop with Ctrl+C)"), soft_wrap=True)
+            # uvicorn raises the signal that stopped it once more, after everything is answered: that is no fault.
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            server = uvicorn.Server(uvicorn.Config(service, log_config=None, access_log=False, server_header=False))
+            server.run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
 
 
 @app.command()

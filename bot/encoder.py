@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterable, Sequence
@@ -152,7 +153,8 @@ class TorchEncoder:
 
 def fingerprint(model: Model, question_prefix: str = "", passage_prefix: str = "") -> str:
     """Return what identifies an encoder: the model, its weights and settings files, and the prefixes."""
-    return "|".join((model.name, question_prefix, passage_prefix))
+    prefixes = json.dumps([question_prefix, passage_prefix]) if question_prefix or passage_prefix else ""
+    return model.name + prefixes
 
 
 def _load(model: Model) -> SentenceTransformer:
@@ -162,5 +164,6 @@ def _load(model: Model) -> SentenceTransformer:
         return SentenceTransformer(
             str(model.folder), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"model {model.name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # each library below has its own kinds of error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"model {model.name!r} cannot be loaded: {reason}") from error

@@ -85,8 +85,11 @@ class Lexical:
     """
 
     def __init__(self, folder: Path) -> None:
+        if not tantivy.Index.exists(str(folder)):
+            raise ValueError(f"there is no lexical index in {str(folder)!r}")
         self._schema = _schema()
-        index = tantivy.Index(self._schema, path=str(folder), reuse=True)
+        index = tantivy.Index.open(str(folder))
+        index.config_reader("manual")  # never written to again, so nothing to watch
         index.register_tokenizer("folded", _ANALYZER)
         index.reload()
         self._searcher = index.searcher()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from sentencex import get_sentence_boundaries
 
@@ -96,8 +97,9 @@ def sentence_texts(document: Document, passage: Passage, encoder: Encoder) -> li
 def _fitting_context(document: Document, headings: tuple[str, ...], encoder: Encoder) -> str:
     context = context_of(document.source.title, headings)
     most = int(encoder.max_tokens * _PREFIX_SHARE)
-    while encoder.count_tokens([context])[0] > most:
-        context = context[: len(context) // 2] if len(context) > 1 else ""
+    while context and encoder.count_tokens([context])[0] > most:
+        words = context.split()
+        context = " ".join(words[: len(words) // 2]) + ". " if len(words) > 1 else ""
     return context
 
 
@@ -119,13 +121,23 @@ def _sections(document: Document) -> Iterator[_Section]:
             body = []
         while trail and trail[-1][0] >= block.level:
             trail.pop()
-        following = document.blocks[number + 1] if number + 1 < len(document.blocks) else None
-        barren = following is None or (following.kind == "heading" and following.level <= block.level)
-        if barren and block.end > block.start:
+        if block.end > block.start and _is_barren(document.blocks, number):
             yield section([block])
         trail.append((block.level, block))
     if body:
         yield section(body)
+
+
+def _is_barren(blocks: Sequence[Block], number: int) -> bool:
+    """Whether there is nothing below a heading: no text, and no heading that would carry its words in a trail."""
+    for block in islice(blocks, number + 1, None):
+        if block.kind != "heading":
+            return False
+        if block.level <= blocks[number].level:
+            return True
+        if block.end > block.start:
+            return False
+    return True
 
 
 def _units(document: Document, section: _Section, encoder: Encoder, limit: int) -> Iterator[_Unit]:
@@ -190,14 +202,15 @@ def _pack(units: Sequence[_Unit], limit: int) -> Iterator[Sequence[_Unit]]:
             yield units[start:]
             return
         share = left / -(-left // limit)  # so that the last run is not a mere rest
-        end, tokens = start, 0
-        while end == start or tokens + units[end].tokens <= limit:
-            if end > start and tokens >= share and units[end].block != units[end - 1].block:
+        end, tokens, fair = start, 0, 0
+        while end < len(units) and (end == start or tokens + units[end].tokens <= limit):
+            fair = fair or (end if tokens >= share else 0)
+            if fair and units[end].block != units[end - 1].block:
                 break
             tokens += units[end].tokens
             end += 1
-        if not units[end - 1].entry:
-            end = _block_end(units, start, end)
+        else:
+            end = _block_end(units, start, end) or fair or end
         yield units[start:end]
         shared = units[end - (2 if units[end - 1].entry else 1) : end]
         fits = len(shared) < end - start and sum(unit.tokens for unit in shared) <= limit // 4
@@ -205,13 +218,13 @@ def _pack(units: Sequence[_Unit], limit: int) -> Iterator[Sequence[_Unit]]:
 
 
 def _block_end(units: Sequence[_Unit], start: int, end: int) -> int:
-    """Move a cut back to the end of a block, if more than half of the run stays before it."""
+    """Return the last end of a block in a run, or 0 if half of the run or less would stay before it."""
     tokens = kept = sum(unit.tokens for unit in units[start:end])
     for cut in range(end, start, -1):
-        if units[cut].block != units[cut - 1].block:
-            return cut if 2 * kept > tokens else end
+        if cut == len(units) or units[cut].block != units[cut - 1].block:
+            return cut if 2 * kept > tokens else 0
         kept -= units[cut - 1].tokens
-    return end
+    return 0
 
 
 def _passage(document: Document, section: _Section, units: Sequence[_Unit]) -> Passage:

@@ -26,6 +26,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -385,8 +386,7 @@ def open_snapshot(index: Path, snapshot_id: str, encoder: Encoder, *, aim: int) 
     """
     manifest = read_manifest(index, snapshot_id)
     check_builder(manifest, built_by(encoder.fingerprint, aim))
-    folder = index / "snapshots" / snapshot_id
-    files = _checked_files(folder, snapshot_id, manifest)
+    files = checked_files(index, snapshot_id, manifest)
     try:
         documents = _DOCUMENTS.validate_json(files["documents.json"])
         passages = tuple(
@@ -399,7 +399,7 @@ def open_snapshot(index: Path, snapshot_id: str, encoder: Encoder, *, aim: int) 
         vectors = faiss.deserialize_index(np.frombuffer(files["passages.faiss"], dtype=np.uint8))
         sentence_vectors = np.load(io.BytesIO(files["sentences.npy"]), allow_pickle=False)
         vocabulary = _VOCABULARY.validate_json(files["vocabulary.json"])
-        lexical = Lexical(folder / "lexical")
+        lexical = _open_lexical(files)
     except (ValueError, RuntimeError, IndexError, OSError) as error:
         raise SnapshotDamaged(snapshot_id, f"cannot be parsed ({type(error).__name__})") from error
     sentence_rows = np.cumsum([0, *(len(passage.sentences) for passage in passages)], dtype=np.int64)
@@ -430,8 +430,24 @@ def open_snapshot(index: Path, snapshot_id: str, encoder: Encoder, *, aim: int) 
     )
 
 
-def _checked_files(folder: Path, snapshot_id: str, manifest: Manifest) -> dict[str, bytes]:
-    """Return the bytes of every file, each equal to what was published; parsing uses these, not the disk again."""
+def _open_lexical(files: Mapping[str, bytes]) -> Lexical:
+    """Open the lexical index from a private copy of the checked bytes: tantivy reads files, and writes beside them.
+
+    The copy can be removed at once, as tantivy keeps the files mapped that it has opened.
+    """
+    with tempfile.TemporaryDirectory(prefix="signpost-") as copy:
+        for name, data in files.items():
+            if name.startswith("lexical/"):
+                (Path(copy) / Path(name).name).write_bytes(data)
+        return Lexical(Path(copy))
+
+
+def checked_files(index: Path, snapshot_id: str, manifest: Manifest) -> dict[str, bytes]:
+    """Return the bytes of every file, each equal to what was published; parsing uses these, not the disk again.
+
+    :raises SnapshotDamaged: naming the first file that is not what was published.
+    """
+    folder = index / "snapshots" / snapshot_id
     files = {}
     for name, expected in manifest.files.items():
         if not _FILE.fullmatch(name):
@@ -445,8 +461,7 @@ def _checked_files(folder: Path, snapshot_id: str, manifest: Manifest) -> dict[s
             raise SnapshotDamaged(snapshot_id, f"{name}: {error.strerror}") from error
         if hashlib.sha256(data).hexdigest() != expected.sha256:
             raise SnapshotDamaged(snapshot_id, f"{name} is not what was published")
-        if not name.startswith("lexical/"):
-            files[name] = data
+        files[name] = data
     for name in _FLAT:
         if name not in files:
             raise SnapshotDamaged(snapshot_id, f"{name} is not in its manifest")

@@ -11,22 +11,39 @@ from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from bot import __version__
 from bot.api.limits import MAX_BODY, BodyLimit
-from bot.api.observe import Metrics, Observe, problem
+from bot.api.observe import Metrics, Observe, explain
 from bot.api.routes import pages, service, v1
 from bot.api.schemas import AskIn, FiltersIn, TurnIn
 from bot.engine import Bot
-from bot.errors import BotError, NotHere, QuestionError, SnapshotError
+from bot.errors import (
+    BotError,
+    ModelError,
+    NotHere,
+    QuestionError,
+    SnapshotDamaged,
+    SnapshotError,
+    SnapshotMismatch,
+    SnapshotMissing,
+)
 from bot.settings import Settings
-from bot.widget.pages import error_page
 
 _log = logging.getLogger("signpost")
 
 #: The only place where a kind of error becomes a number.
 _STATUS: tuple[tuple[type[BotError], int], ...] = ((QuestionError, 422), (NotHere, 404), (SnapshotError, 503))
+
+#: Why no question can be answered, as everybody may know it; the log has the details.
+_UNREADY: tuple[tuple[type[BotError], str], ...] = (
+    (SnapshotMissing, "no index has been built yet"),
+    (SnapshotDamaged, "the index is damaged and must be built again"),
+    (SnapshotMismatch, "the index was built by another model or version and must be built again"),
+    (ModelError, "the embedding model cannot be used"),
+    (BotError, "the service is not set up correctly"),
+)
 
 #: Names that an error may repeat: ours, not the client's.
 _KNOWN_FIELDS = {name for model in (AskIn, FiltersIn, TurnIn) for name in model.model_fields}
@@ -46,7 +63,7 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
             app.state.bot = await to_thread.run_sync(open_bot)
         except BotError as error:
             _log.error("%s", error)
-            app.state.fault = str(error)
+            app.state.fault = next((why for kind, why in _UNREADY if isinstance(error, kind)), _UNREADY[-1][1])
         yield
 
     app = FastAPI(
@@ -76,7 +93,7 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
 def _explain(request: Request, error: Exception) -> Response:
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     headers = {"Retry-After": "10"} if status == 503 else None
-    return _reply(request, status, type(error).__name__, str(error), headers)
+    return explain(request.scope, status, type(error).__name__, str(error), headers)
 
 
 def _explain_request(request: Request, error: Exception) -> Response:
@@ -85,14 +102,14 @@ def _explain_request(request: Request, error: Exception) -> Response:
     faults = []
     for fault in error.errors()[:5]:
         if fault["type"] == "json_invalid":
-            return _reply(request, 400, "BadRequest", "the body is not valid JSON")
+            return explain(request.scope, 400, "BadRequest", "the body is not valid JSON")
         place = ".".join(str(part) for part in fault["loc"] if isinstance(part, int) or part in _KNOWN_FIELDS)
         if place == "question" and fault["type"] == "string_too_long":
             limit = fault["ctx"]["max_length"]
-            return _reply(request, 422, "QuestionTooLong", f"a question has at most {limit:,} characters")
+            return explain(request.scope, 422, "QuestionTooLong", f"a question has at most {limit:,} characters")
         message = "is not a known field" if fault["type"] == "extra_forbidden" else fault["msg"]
         faults.append(f"{place or 'body'}: {message}")
-    return _reply(request, 422, "BadRequest", "; ".join(faults))
+    return explain(request.scope, 422, "BadRequest", "; ".join(faults))
 
 
 def _explain_http(request: Request, error: Exception) -> Response:
@@ -103,14 +120,4 @@ def _explain_http(request: Request, error: Exception) -> Response:
         404: "there is nothing at this address; GET /openapi.json lists all there is",
         413: f"a request has at most {MAX_BODY:,} bytes",
     }.get(error.status_code, HTTPStatus(error.status_code).phrase)
-    return _reply(request, error.status_code, name, detail, dict(error.headers or {}))
-
-
-def _reply(request: Request, status: int, error: str, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Programs get JSON; a browser that asked for a page gets one."""
-    request_id: str = request.state.request_id
-    page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/")
-    if page:
-        name: str = request.app.state.settings.name
-        return HTMLResponse(error_page(name, status, detail, request_id), status_code=status, headers=headers)
-    return problem(status, error, detail, request_id, headers)
+    return explain(request.scope, error.status_code, name, detail, dict(error.headers or {}))

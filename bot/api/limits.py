@@ -1,8 +1,15 @@
-"""What a request may cost before it is looked at."""
+"""What a request may cost, and what form it must have, before it is looked at."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Largest request body, in bytes; the longest legal question fills a small part of it.
@@ -36,3 +43,37 @@ class BodyLimit:
             raise HTTPException(413)
 
         await self._app(scope, limited, send)
+
+
+class _StrictRequest(Request):
+    """Reads JSON as RFC 8259 has it between systems: UTF-8 without a mark, each name once, no NaN."""
+
+    async def json(self) -> Any:  # noqa: ANN401
+        body = await self.body()
+        try:
+            return json.loads(body.decode("utf-8"), object_pairs_hook=_each_once, parse_constant=_refuse)
+        except (UnicodeDecodeError, RecursionError, ValueError) as error:
+            raise json.JSONDecodeError("not valid JSON", "", 0) from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+class StrictRoute(APIRoute):
+    """A route whose body, if it has one, is strict JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handler(_StrictRequest(request.scope, request.receive))
+
+        return strict

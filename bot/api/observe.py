@@ -8,15 +8,19 @@ import time
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from starlette.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.api.schemas import Problem
+from bot.widget.pages import error_page
 
 _log = logging.getLogger("signpost")
 
 #: Everything a page may load comes from this service; nothing runs, and no other site may frame it.
-_PAGE_POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -74,7 +78,7 @@ class Observe:
         except Exception as error:  # whatever it is, the person gets an answer and the operator a trace
             crash = f" error={type(error).__name__}{_place_of(error)}"
             if not status:
-                reply = problem(500, "InternalError", "something went wrong here; try again later", request_id)
+                reply = explain(scope, 500, "InternalError", "something went wrong here; try again later")
                 await reply(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
@@ -98,9 +102,12 @@ def _place_of(error: BaseException) -> str:
     return f" at {trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"
 
 
-def problem(
-    status: int, error: str, detail: str, request_id: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """Return an error in the one shape that all of them have."""
+def explain(scope: Scope, status: int, error: str, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Return an error: to programs in the one shape that all of them have, to a browser that wants a page as one."""
+    request_id: str = scope["state"]["request_id"]
+    accepted = Headers(scope=scope).get("accept", "")
+    if "text/html" in accepted and not scope["path"].startswith("/v1/"):
+        name: str = scope["app"].state.settings.name
+        return HTMLResponse(error_page(name, status, detail, request_id), status_code=status, headers=headers)
     body = Problem(error=error, detail=detail[:1_000] or HTTPStatus(status).phrase, request_id=request_id)
     return JSONResponse(body.model_dump(), status_code=status, headers=headers)

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bot.answer import cite
+from bot.api.limits import StrictRoute
 from bot.api.schemas import (
     AnswerOut,
     AskIn,
@@ -22,6 +23,7 @@ from bot.api.schemas import (
     Problem,
     SuggestionsOut,
 )
+from bot.documents.canonical import line
 from bot.engine import Bot
 from bot.errors import DocumentNotFound, PassageNotFound, QuestionError, SnapshotError
 from bot.settings import MAX_QUESTION
@@ -43,8 +45,13 @@ def current_bot(request: Request) -> Bot:
 CurrentBot = Annotated[Bot, Depends(current_bot)]
 
 _Responses: TypeAlias = dict[int | str, dict[str, Any]]
-_UNREADY: _Responses = {503: {"model": Problem, "description": "no snapshot can be used; says why"}}
-_NOT_HERE: _Responses = {404: {"model": Problem, "description": "no such thing in the current snapshot"}, **_UNREADY}
+_BROKEN: _Responses = {500: {"model": Problem, "description": "something went wrong here"}}
+_UNREADY: _Responses = {**_BROKEN, 503: {"model": Problem, "description": "no snapshot can be used; says why"}}
+_NOT_HERE: _Responses = {
+    404: {"model": Problem, "description": "no such thing in the current snapshot"},
+    422: {"model": Problem, "description": "the id is not text"},
+    **_UNREADY,
+}
 _REFUSED: _Responses = {
     400: {"model": Problem, "description": "the body is not JSON"},
     413: {"model": Problem, "description": "the body is too large"},
@@ -52,7 +59,7 @@ _REFUSED: _Responses = {
     **_UNREADY,
 }
 
-v1 = APIRouter(prefix="/v1", tags=["v1"])
+v1 = APIRouter(prefix="/v1", tags=["v1"], route_class=StrictRoute)
 service = APIRouter(tags=["service"])
 pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -110,7 +117,7 @@ def suggestions(bot: CurrentBot) -> SuggestionsOut:
     return SuggestionsOut(suggestions=list(bot.starters))
 
 
-@service.get("/health/live", operation_id="live")
+@service.get("/health/live", operation_id="live", responses=_BROKEN)
 def live() -> HealthOut:
     """Say that the process runs."""
     return HealthOut(status="live")
@@ -125,7 +132,7 @@ def ready(bot: CurrentBot) -> HealthOut:
     )
 
 
-@service.get("/metrics", operation_id="metrics", response_class=PlainTextResponse)
+@service.get("/metrics", operation_id="metrics", response_class=PlainTextResponse, responses=_BROKEN)
 def metrics(request: Request) -> Response:
     """Return counters in the Prometheus text format."""
     return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
@@ -143,7 +150,7 @@ def chat_ask(request: Request, bot: CurrentBot, question: Annotated[str, Form()]
     try:
         answer = bot.ask(question)
     except QuestionError as error:
-        page = chat_page(name, bot.starters, refused=str(error), question=question[:MAX_QUESTION])
+        page = chat_page(name, bot.starters, refused=str(error), question=line(question)[:MAX_QUESTION])
         return HTMLResponse(page, status_code=422)
     _count(request, answer)
     return HTMLResponse(chat_page(name, bot.starters, answer=answer))

@@ -131,7 +131,8 @@ def _read_file(path: Path, name: str) -> tuple[Document, list[str]] | FileReport
     if not any(block.end > block.start for block in content.blocks):
         return FileReport(name, "skipped", ("holds no text",))
     title = next((content.text[b.start : b.end] for b in content.blocks if b.kind == "heading" and b.end > b.start), "")
-    fallback = line(title)[:300] or PurePosixPath(name).stem.replace("-", " ").replace("_", " ")
+    stem = PurePosixPath(name).stem
+    fallback = line(title)[:300] or line(stem.replace("-", " ").replace("_", " ")) or stem
     source, questions, notes = source_record(content.details, fallback)
     digest = hashlib.sha256(data).hexdigest()
     return Document(name, digest, source, content.text, content.blocks, questions), notes

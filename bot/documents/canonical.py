@@ -28,7 +28,10 @@ _SPACES = re.compile("[\t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 #: right-to-left text needs them and they cannot reorder other words.
 _DANGEROUS = re.compile(
     "[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u202a-\u202e"
-    "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
+    "\u2060-\u206f\u3164\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    + "".join(chr(plane * 0x10000 + last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+    + "]"
 )
 
 #: Joiners shape Persian, Indic scripts and emoji, and must stay there; between Latin, Greek or Cyrillic letters they
@@ -48,19 +51,30 @@ def decode(data: bytes) -> str:
     for mark, encoding in _BOMS:
         if data.startswith(mark):
             try:
-                return data.decode(encoding)
+                text = data.decode(encoding)
             except UnicodeDecodeError as error:
                 raise DocumentError(f"begins like {encoding} but is not: {error.reason}") from error
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        best = None if b"\0" in data else from_bytes(data).best()
-        if best is None:
-            raise DocumentError("is not text in any known encoding") from None
-        return str(best)
+            break
+    else:
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            text = _decode_older(data)
     if "\0" in text:
         raise DocumentError("is not text: it holds NUL bytes")
     return text
+
+
+def _decode_older(data: bytes) -> str:
+    """Guess among the encodings from before Unicode; where Windows-1252 fits as well as any, it is the likeliest."""
+    found = from_bytes(data) if b"\0" not in data else None
+    best = found.best() if found is not None else None
+    if found is None or best is None:
+        raise DocumentError("is not text in any known encoding")
+    for match in found:
+        if match.encoding in ("cp1252", "latin_1") and match.chaos <= best.chaos + 0.02:
+            return data.decode("cp1252", "replace")
+    return str(best)
 
 
 def clean(text: str) -> str:

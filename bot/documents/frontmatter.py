@@ -17,7 +17,7 @@ from bot.types import Source
 
 #: Front matter is metadata; more than this is an attack or a mistake.
 _MAX_CHARACTERS = 32_768
-_FENCE = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def split_front_matter(raw: str) -> tuple[dict[str, object], str]:
@@ -25,6 +25,7 @@ def split_front_matter(raw: str) -> tuple[dict[str, object], str]:
 
     :raises DocumentError: if it is not a YAML mapping of plain values.
     """
+    raw = raw.replace("\r\n", "\n").replace("\r", "\n")
     match = _FENCE.match(raw)
     if match is None:
         return {}, raw
@@ -34,8 +35,8 @@ def split_front_matter(raw: str) -> tuple[dict[str, object], str]:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(match[1], Loader=yaml.SafeLoader)):
             raise DocumentError("front matter uses YAML aliases, which are not allowed")
         details = yaml.safe_load(match[1])
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        problem = getattr(error, "problem", None) or str(error) or "nested too deeply"
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:  # PyYAML raises them all
+        problem = getattr(error, "problem", None) or type(error).__name__
         raise DocumentError(f"front matter is not valid YAML: {line(problem)}") from error
     if details is None:
         details = {}
@@ -65,15 +66,25 @@ Text = Annotated[str, BeforeValidator(lambda value: line(value) if isinstance(va
 ShortText = Annotated[Text, Field(min_length=1, max_length=300)]
 
 
+def _written_out(value: object) -> object:
+    """Refuse a bare number, which would be read as seconds since 1970."""
+    if isinstance(value, int | float) or (isinstance(value, str) and value.strip().lstrip("+-.").isdigit()):
+        raise ValueError("is not a date like 2024-03-04")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_written_out)]
+
+
 class FrontMatter(BaseModel):
     """The keys that a document may state. Unknown keys are left alone: other tools have theirs."""
 
     title: ShortText | None = None
     publisher: ShortText | None = None
     url: Annotated[str, Field(max_length=2_000), AfterValidator(_web)] | None = None
-    published: date | None = None
-    updated: date | None = None
-    retrieved: date | None = None
+    published: Day | None = None
+    updated: Day | None = None
+    retrieved: Day | None = None
     language: Annotated[str, Field(pattern="^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] | None = None
     verbatim: bool = False
     licence: ShortText | None = None

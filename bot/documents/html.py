@@ -8,12 +8,14 @@ from bot.documents.builder import TextBuilder
 from bot.documents.content import Content
 
 _UNREAD = frozenset(
-    ("script style noscript template svg math iframe object canvas select button dialog nav head title").split()
+    (
+        "script style textarea noscript template svg math iframe object canvas select button dialog nav head title"
+    ).split()
 )
 _INLINE = frozenset(
     (
-        "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark q ruby s samp small span "
-        "strike strong sub sup time tt u var wbr"
+        "a abbr br img acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark q ruby s samp small "
+        "span strike strong sub sup time tt u var wbr"
     ).split()
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -95,7 +97,8 @@ class _Page:
             case "pre":
                 self._code += 1
             case "ul" | "ol":
-                self._lists.append(1 if tag == "ol" else None)
+                start = node.attributes.get("start") or ""
+                self._lists.append(None if tag == "ul" else int(start) if start.isdecimal() else 1)
             case "li":
                 number = self._lists[-1] if self._lists else None
                 self._mark = "• " if number is None else f"{number}. "

@@ -12,7 +12,7 @@ from bot.documents.content import Content
 from bot.documents.frontmatter import split_front_matter
 from bot.documents.html import add_html
 
-_PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+_PARSER = MarkdownIt("commonmark", {"maxNesting": 200}).enable(["table", "strikethrough"])
 
 
 def read_markdown(raw: str) -> Content:
@@ -64,7 +64,8 @@ class _Page:
             case "bullet_list_open":
                 self._lists.append(None)
             case "ordered_list_open":
-                self._lists.append(int(token.attrGet("start") or 1))
+                start = token.attrGet("start")
+                self._lists.append(1 if start is None else int(start))
             case "bullet_list_close" | "ordered_list_close":
                 self._lists.pop()
             case "list_item_open":
@@ -87,13 +88,16 @@ class _Page:
 
 def _plain(inline: Token) -> str:
     """The words of a line, as a reader sees them."""
-    words = []
+    words: list[str] = []
+    unread = ""  # the element whose content is no text
     for token in inline.children or ():
-        match token.type:
-            case "softbreak" | "hardbreak":
-                words.append(" ")
-            case "html_inline":
-                pass
-            case _:
-                words.append(token.content)
+        tag = token.content.strip("</> ").lower() if token.type == "html_inline" else ""
+        if unread:
+            unread = "" if tag == unread else unread
+        elif tag in ("script", "style"):
+            unread = tag
+        elif tag.startswith("br") or token.type in ("softbreak", "hardbreak"):
+            words.append(" ")
+        elif token.type != "html_inline":
+            words.append(token.content)
     return "".join(words)

@@ -80,7 +80,7 @@ def document_page(name: str, document: Document, place: str = "") -> str:
     if not 0 <= marked.start < marked.end <= len(document.text):
         marked = Span(0, 0)
     shown = [_show(document, block, marked) for block in document.blocks if block.end > block.start]
-    groups = [(kind, list(blocks)) for kind, blocks in groupby(shown, key=lambda item: item.block.kind)]
+    groups = [(kind, list(blocks)) for kind, blocks in groupby(shown, key=_group)]
     return _templates.get_template("document.html").render(
         name=name, document=document, groups=groups, anchor=f"p{place}", anchored=_first_marked(shown)
     )
@@ -93,6 +93,11 @@ def _show(document: Document, block: Block, marked: Span) -> Shown:
     before = document.text[document.text.rfind("\n", 0, block.start) + 1 : block.start]
     mark = before if block.kind == "item" and _LIST_MARK.fullmatch(before) else ""
     return Shown(block, mark, pieces(text, spans))
+
+
+def _group(item: Shown) -> str:
+    """Blocks of one group stand in one element: ``numbered`` items in an ordered list."""
+    return "numbered" if item.mark[:1].isdigit() else item.block.kind
 
 
 def _first_marked(shown: Sequence[Shown]) -> int:

@@ -1,0 +1,1 @@
+"""Tests of the HTTP interface, through the real app."""

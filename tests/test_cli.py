@@ -1,0 +1,423 @@
+"""The command line: what it prints, on which stream, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from typer.testing import CliRunner
+
+from bot import __version__
+from bot.api.app import create_app
+from bot.cli import app
+from bot.encoder import find_model
+from bot.engine import open_bot
+from bot.settings import Settings, load_settings
+from tests.conftest import FILES, write_files
+
+QUESTION = "How fast may a boat go in the harbour?"
+UNREADABLE = {"bad/broken.md": "---\ntitle: [\n---\n\nText.\n", "noise.txt": "a\0b"}
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("SIGNPOST_")},
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    code: int
+    out: str
+    err: str
+
+
+def process(*arguments: object, cwd: Path) -> Run:
+    """Run the command as a person does; starting takes seconds, so few tests do."""
+    command = [sys.executable, "-m", "bot", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=ENVIRONMENT, cwd=cwd, timeout=120)
+    return Run(done.returncode, done.stdout, done.stderr)
+
+
+def run(*arguments: object) -> Run:
+    """Run the command inside this process."""
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return Run(result.exit_code, result.stdout, result.stderr)
+
+
+def flat(text: str) -> str:
+    """Return a text without the line breaks that a narrow terminal brings."""
+    return " ".join(text.split())
+
+
+def assert_one_line(done: Run, code: int, text: str) -> None:
+    assert (done.code, done.out) == (code, "")
+    [line] = filter(None, done.err.splitlines())
+    assert line.startswith("signpost: ")
+    assert text in line
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a corpus of which two files cannot be read, and the index that ``built`` makes."""
+    home = tmp_path_factory.mktemp("cli")
+    write_files(home / "corpus", {**FILES, **UNREADABLE, "picture.png": "not a document"})
+    return home
+
+
+@pytest.fixture(scope="module")
+def built(home: Path) -> Run:
+    """What a person sees who builds the index for the first time, in the folder that holds the corpus."""
+    return process("index", cwd=home)
+
+
+@pytest.fixture(scope="module")
+def copied_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packaged model in another folder, with one more key in its settings: another encoder."""
+    original, folder = find_model(load_settings()).folder, tmp_path_factory.mktemp("model")
+    for path in original.rglob("*"):
+        copy = folder / path.relative_to(original)
+        if path.is_dir():
+            copy.mkdir(parents=True, exist_ok=True)
+        else:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.symlink_to(path)
+    settings = folder / "config.json"
+    changed = json.dumps({**json.loads(settings.read_text(encoding="utf-8")), "note": "of another make"})
+    settings.unlink()
+    settings.write_text(changed, encoding="utf-8")
+    return folder
+
+
+# --- index ------------------------------------------------------------------------------------------------------------
+
+
+def test_index_builds_from_what_can_be_read_and_says_what_cannot(built: Run, home: Path) -> None:
+    assert built.code == 3
+    assert built.out == "", "the report is for people, not for programs"
+    assert "Traceback" not in built.err
+    report = flat(built.err)
+    for line in (
+        "bad/broken.md failed front matter is not valid YAML",
+        "birds.html read",
+        "ferry.txt read",
+        "harbour.md read",
+        "noise.txt failed is not text: it holds NUL bytes",
+        "picture.png skipped no reader for this kind of file",
+    ):
+        assert line in report
+    assert re.search(r"built snapshot [0-9a-f]{12} in index: 3 documents, 5 passages, .*; 2 could not be read", report)
+    assert (home / "index" / "current").is_file()
+
+
+def test_index_without_a_change_builds_nothing(island: Settings) -> None:
+    done = run("index", "--corpus", island.corpus, "--index", island.index)
+    assert (done.code, done.out) == (0, "")
+    assert "up to date: snapshot" in done.err
+
+
+def test_index_without_a_corpus_is_a_fault_in_one_line(tmp_path: Path) -> None:
+    done = run("index", "--corpus", tmp_path / "none", "--index", tmp_path / "index")
+    assert_one_line(done, 1, "does not exist")
+    assert not (tmp_path / "index").exists()
+
+
+# BUG: the last line is printed as rich markup, which swallows "[...]" and raises MarkupError at "[/...]".
+def test_index_names_a_folder_with_brackets(tmp_path: Path, island: Settings) -> None:
+    folder = tmp_path / "index[old]"
+    assert f"in {folder}: 3 documents" in run("index", "--corpus", island.corpus, "--index", folder).err
+
+
+# --- ask --------------------------------------------------------------------------------------------------------------
+
+
+def test_ask_json_is_the_very_reply_of_the_api(built: Run, home: Path) -> None:
+    done = process("ask", QUESTION, "--json", cwd=home)
+    assert done.code == 0
+    assert done.out.endswith("}\n")
+    reply = json.loads(done.out.split("\n")[-2])
+    settings = load_settings(corpus=home / "corpus", index=home / "index")
+    with TestClient(create_app(lambda: open_bot(settings), settings)) as client:
+        expected = client.post("/v1/ask", json={"question": QUESTION}).json()
+    assert reply.pop("took_ms") >= 0
+    assert expected.pop("took_ms") >= 0
+    assert reply == expected
+    assert reply["answer"]["text"] == "Boats may go at most 5 knots inside the harbour."
+
+
+def test_ask_json_is_one_object_with_and_without_an_answer(island: Settings) -> None:
+    for question, status in ((QUESTION, "answered"), ("Did Zelda win the zorbing championship?", "not_found")):
+        done = run("ask", question, "--json", "--explain", "--top-k", 2, "--index", island.index)
+        assert done.code == 0
+        [line] = done.out.removesuffix("\n").split("\n")
+        reply = json.loads(line)
+        assert (reply["status"], len(reply["passages"])) == (status, 2)
+        assert reply["passages"][0]["scores"]["lexical"] >= 0
+
+
+def test_ask_shows_a_person_the_quote_and_its_source(island: Settings) -> None:
+    done = run("ask", QUESTION, "--index", island.index)
+    assert done.code == 0
+    shown = flat(done.out)
+    assert shown.startswith("Answer (confidence 0.")
+    for part in (
+        "“Boats may go at most 5 knots inside the harbour.”",
+        "1. Harbour rules harbour.md#15-95",
+        "Port Office · 3 February 2025 · https://port.example/rules",
+        "Lights are switched on at dusk.",
+        "5. ",
+    ):
+        assert part in shown
+    assert "BM25" not in shown
+    assert "\x1b" not in done.out, "colours are for terminals"
+    assert "BM25" in run("ask", QUESTION, "--index", island.index, "--explain").out
+
+
+def test_ask_says_when_there_is_no_answer_and_helps_on(island: Settings) -> None:
+    done = run("ask", "Did Zelda win the zorbing championship?", "--index", island.index, "--top-k", 1)
+    assert done.code == 0, "not to know is no fault"
+    shown = flat(done.out)
+    assert shown.startswith("These documents do not seem to answer this")
+    assert "zorbing" in shown
+    assert "“" not in shown
+    assert f"- {QUESTION}" in shown
+    assert "2. " not in shown
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [("", "at least one letter or number"), ("?!", "at least one letter or number"), ("x" * 1_001, "1,000 characters")],
+)
+def test_ask_refuses_what_is_no_question_in_one_line(island: Settings, question: str, reason: str) -> None:
+    done = run("ask", question, "--index", island.index)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines()[-1].startswith("signpost: ")
+    assert reason in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", [("ask", QUESTION), ("ask", QUESTION, "--json")])
+def test_without_an_index_one_line_says_what_to_do(tmp_path: Path, command: tuple[str, ...]) -> None:
+    assert_one_line(run(*command, "--index", tmp_path / "none"), 1, "run `signpost index` first")
+
+
+def test_a_model_that_is_not_there_is_a_fault_in_one_line(island: Settings) -> None:
+    assert_one_line(run("ask", QUESTION, "--index", island.index, "--model", "no/such-model"), 1, "no/such-model")
+
+
+# --- wrong usage ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ask"],
+        ["ask", "two", "questions"],
+        ["ask", QUESTION, "--top-k", "0"],
+        ["ask", QUESTION, "--top-k", "many"],
+        ["ask", QUESTION, "--colour"],
+        ["serve", "--port", "http"],
+        ["answer", QUESTION],
+        [],
+    ],
+    ids=lambda arguments: " ".join(arguments[:3]) or "nothing",
+)
+def test_wrong_usage_has_exit_code_2(arguments: list[str]) -> None:
+    assert run(*arguments).code == 2
+
+
+def test_a_wrong_setting_is_wrong_usage_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, island: Settings
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("signpost.toml").write_text('pasage_tokens = 100\nport = "x"\n', encoding="utf-8")
+    for command in (("index",), ("ask", QUESTION), ("serve",), ("doctor",)):
+        done = run(*command, "--index", island.index)
+        assert_one_line(done, 2, "pasage_tokens")
+        assert "port" in done.err
+
+
+def test_version_and_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run("--version") == Run(0, f"{__version__}\n", "")
+    for command in ("index", "ask", "serve", "doctor"):
+        assert command in run("--help").out
+        assert run(command, "--help").code == 0
+
+
+# --- another encoder --------------------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_of_another_encoder_is_refused_by_ask_and_rebuilt_by_index(
+    tmp_path: Path, island: Settings, copied_model: Path
+) -> None:
+    index = shutil.copytree(island.index, tmp_path / "index")
+    ask = ("ask", QUESTION, "--index", index, "--json")
+    assert run(*ask).code == 0
+    assert_one_line(run(*ask, "--model", copied_model), 1, "run `signpost index` to rebuild it")
+
+    rebuilt = run("index", "--corpus", island.corpus, "--index", index, "--model", copied_model)
+    assert rebuilt.code == 0
+    assert "built snapshot" in rebuilt.err
+    answered = run(*ask, "--model", copied_model)
+    assert answered.code == 0
+    assert json.loads(answered.out.splitlines()[-1])["status"] == "answered"
+    assert_one_line(run(*ask), 1, "run `signpost index` to rebuild it")
+
+
+# --- doctor -----------------------------------------------------------------------------------------------------------
+
+
+def faults(done: Run) -> list[str]:
+    assert "Traceback" not in done.out + done.err
+    lines = done.out.splitlines()
+    assert all(re.match("ok     |FAULT  ", line) for line in lines), "one line for each thing"
+    return [line for line in lines if line.startswith("FAULT")]
+
+
+def test_doctor_finds_nothing_wrong_with_a_sound_installation(island: Settings) -> None:
+    done = run("doctor", "--corpus", island.corpus, "--index", island.index)
+    assert (done.code, faults(done)) == (0, [])
+    assert "3 documents, 5 passages" in done.out
+    assert find_model(island).sha256 in done.out
+
+
+def test_doctor_names_each_fault_in_a_line_and_repairs_nothing(tmp_path: Path, island: Settings) -> None:
+    corpus = write_files(tmp_path / "corpus", {**FILES, **UNREADABLE})
+    index = Path(shutil.copytree(island.index, tmp_path / "index"))
+    damaged = next(index.glob("snapshots/*/sentences.npy"))
+    data = bytearray(damaged.read_bytes())
+    data[-1] ^= 1
+    damaged.write_bytes(data)
+    done = run("doctor", "--corpus", corpus, "--index", index)
+    assert done.code == 1
+    found = faults(done)
+    assert len(found) == 3
+    for fault, reason in zip(found, ("bad/broken.md: front", "noise.txt: is not text", "sentences.npy"), strict=True):
+        assert reason in fault
+    assert damaged.read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--model", "no/such-model"), "no/such-model"),
+        (("--corpus", "nowhere"), "nowhere"),
+        (("--index", "nowhere"), "run `signpost index` first"),
+    ],
+)
+def test_doctor_goes_on_after_a_fault(island: Settings, arguments: tuple[str, str], reason: str) -> None:
+    done = run("doctor", "--corpus", island.corpus, "--index", island.index, *arguments)
+    [fault] = faults(done)
+    assert done.code == 1
+    assert reason in fault
+    assert len(done.out.splitlines()) >= 10
+
+
+def test_doctor_notices_that_the_corpus_has_changed(tmp_path: Path, island: Settings) -> None:
+    corpus = write_files(tmp_path / "corpus", {**FILES, "new.txt": "The lighthouse is white."})
+    [fault] = faults(run("doctor", "--corpus", corpus, "--index", island.index))
+    assert "the corpus has changed" in fault
+
+
+# BUG: without a model the snapshot's bytes are not looked at, and yet "every byte as published" is printed.
+def test_doctor_checks_the_bytes_even_if_the_model_is_missing(tmp_path: Path, island: Settings) -> None:
+    index = Path(shutil.copytree(island.index, tmp_path / "index"))
+    next(index.glob("snapshots/*/documents.json")).write_bytes(b"[]")
+    done = run("doctor", "--corpus", island.corpus, "--index", index, "--model", "no/such-model")
+    assert any("documents.json" in fault for fault in faults(done))
+
+
+# --- serve ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Served:
+    """A running service: its address, None if it ended before it listened, and all it wrote to standard error."""
+
+    address: str | None
+    log: list[str]
+    process: subprocess.Popen[str]
+
+
+@contextmanager
+def serving(*arguments: object, cwd: Path) -> Iterator[Served]:
+    command = [sys.executable, "-m", "bot", "serve", "--port", "0", *map(str, arguments)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", env=ENVIRONMENT, cwd=cwd) as service:
+        watchdog = threading.Timer(120, service.kill)
+        watchdog.start()
+        assert service.stderr is not None
+        served = Served(None, [], service)
+        try:
+            for line in service.stderr:
+                served.log.append(line)
+                found = re.search(r"running on (http://\S+)", line)
+                if found:
+                    served.address = found[1]
+                    break
+            yield served
+        finally:
+            if service.poll() is None:
+                service.send_signal(signal.SIGTERM)
+            served.log += service.stderr.readlines()
+            service.wait()
+            watchdog.cancel()
+
+
+def fetch(address: str | None, path: str, body: object = None) -> dict[str, object]:
+    assert address is not None
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as reply:
+        loaded: dict[str, object] = json.load(reply)
+        return loaded
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """A service that was started without an index, asked a question, and stopped by SIGTERM."""
+    home = tmp_path_factory.mktemp("serve")
+    write_files(home / "corpus", FILES)
+    with serving(cwd=home) as served:
+        assert fetch(served.address, "/health/ready")["documents"] == 3
+        assert fetch(served.address, "/v1/ask", {"question": QUESTION})["status"] == "answered"
+    return served
+
+
+def test_serve_builds_what_is_missing_then_answers(service: Served) -> None:
+    log = "".join(service.log)
+    assert "built snapshot" in log
+    assert re.search(r"request=[0-9a-f]{16} POST /v1/ask status=200", log)
+    assert "boat" not in log
+    assert "Traceback" not in log
+
+
+# BUG: uvicorn raises the signal again once it has stopped, so the process dies of it: exit code -15, 143 in a shell.
+def test_serve_stops_on_sigterm_with_exit_code_0(service: Served) -> None:
+    assert service.process.returncode == 0
+
+
+# BUG: the line is printed before a free port is taken, so it says ":0/".
+def test_serve_says_at_which_address_it_listens(service: Served) -> None:
+    assert any(f"Signpost: {service.address}/" in line for line in service.log)
+
+
+# BUG: `serve` asks for the id in `current` first, and gives up where `open_bot` takes the newest sound snapshot.
+def test_serve_uses_the_newest_snapshot_if_the_pointer_is_damaged(tmp_path: Path, island: Settings) -> None:
+    index = Path(shutil.copytree(island.index, tmp_path / "index"))
+    (index / "current").write_bytes(b"nonsense")
+    with serving("--corpus", island.corpus, "--index", index, cwd=tmp_path) as served:
+        assert served.address is not None, "".join(served.log)
+        assert fetch(served.address, "/health/ready")["status"] == "ready"

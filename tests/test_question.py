@@ -1,0 +1,104 @@
+"""What a question asks for, told by its words, and which sentences hold such a thing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.question import Kind, asks_for, holds
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("How many moorings are there?", "number"),
+        ("how MUCH is a return ticket", "number"),
+        ("What is the number of moorings?", "number"),
+        ("What percentage of boats is wooden?", "number"),
+        ("When did the harbour open?", "date"),
+        ("In what year did the harbour open?", "date"),
+        ("Which day is the market held on?", "date"),
+        ("How recently was the lamp cleaned?", "date"),
+        ("How often does the ferry sail?", "frequency"),
+        ("How many times a week does the ferry sail?", "frequency"),
+        ("How many meetings per year are there?", "frequency"),
+        ("Who gives out the moorings?", "name"),
+        ("Whose boat is this?", "name"),
+        ("To whom do I report a light that is out?", "name"),
+        ("Which government department runs the harbour?", "name"),
+        ("Which organizations count the birds?", "name"),
+        ("Why are the lights on at dusk?", "reason"),
+        ("What is the purpose of the lighthouse?", "reason"),
+        ("What is the bell for what reason rung?", "reason"),
+        ("What is the harbour?", None),
+        ("Where do puffins breed?", None),
+        ("Tell me about the ferry", None),
+        ("Is the whole island shown somewhere?", None),  # no "who", no "some ... how"
+        ("", None),
+    ],
+)
+def test_a_question_asks_for_one_kind_of_thing_or_none_that_its_words_tell(question: str, kind: Kind | None) -> None:
+    assert asks_for(question) == kind
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kind"),
+    [
+        ("There are 42 moorings.", "number"),
+        ("Twelve boats lie at the pier.", "number"),
+        ("Over a hundred boats came.", "number"),
+        ("One boat lies at the pier.", "number"),
+        ("It opened in 1987.", "date"),
+        ("It opened on 3 March.", "date"),
+        ("It opened on March 3.", "date"),
+        ("Last updated: 04/03/2024", "date"),
+        ("It sails twice a day.", "frequency"),
+        ("The board meets annually.", "frequency"),
+        ("The members meet three times in summer.", "frequency"),
+        ("There is a weekly market.", "frequency"),
+        ("The harbour master, Ida Brandt, gives them out.", "name"),
+        ("It is run by the Port Office.", "name"),
+        ("Ida Brandt gives them out.", "name"),
+        ("Boats go slowly because the pier is old.", "reason"),
+        ("Its mission is a safe harbour.", "reason"),
+        ("It was founded to protect puffins.", "reason"),
+    ],
+)
+def test_a_sentence_that_holds_what_is_asked_for_is_recognised(sentence: str, kind: Kind) -> None:
+    assert holds(sentence, kind)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kind"),
+    [
+        ("Boats help one another.", "number"),
+        ("It is one of the oldest harbours.", "number"),
+        ("Someone often listens.", "number"),  # "one", "ten" within words
+        ("Boats lie at the pier.", "number"),
+        ("There are 42 moorings.", "date"),
+        ("You may go in.", "date"),
+        ("In March the lamp is cleaned.", "date"),  # a month, but which?
+        ("The number is 0800 1111.", "date"),
+        ("Everybody may come.", "frequency"),
+        ("It sails from the pier.", "frequency"),
+        ("Boats lie at the pier.", "name"),
+        ("Puffins breed on the cliffs.", "name"),
+        ("Boats lie at the pier.", "reason"),
+    ],
+)
+def test_a_sentence_without_it_is_not(sentence: str, kind: Kind) -> None:
+    assert not holds(sentence, kind)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**9), st.sampled_from(["There are {} boats.", "{}", "Boats: {}."]))
+def test_any_number_in_digits_is_a_number(number: int, sentence: str) -> None:
+    assert holds(sentence.format(number), "number")
+
+
+@settings(deadline=None)
+@given(st.dates())
+def test_any_date_written_out_with_its_month_is_a_date(day: object) -> None:
+    assert holds(f"It opened on {day:%d %B}.", "date")
+    assert holds(f"It opened on {day:%d.%m.%y}.", "date")

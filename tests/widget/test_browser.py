@@ -1,0 +1,209 @@
+"""The pages in a real browser with JavaScript switched off."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect, sync_playwright
+
+from bot.api.app import create_app
+from bot.engine import build_index, open_bot
+from bot.settings import load_settings
+from tests.conftest import FILES, write_files
+
+pytestmark = pytest.mark.browser
+
+QUESTION = "How fast may a boat go in the harbour?"
+ANSWER = "Boats may go at most 5 knots inside the harbour."
+ARGUMENTS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+    --disable-component-update --disable-sync""".split()
+#: Words that do not fit on a narrow page, and a name that every part of an address treats in its own way.
+WIDE = (
+    f"---\ntitle: {'Donau' * 40}\npublisher: {'Dampf' * 40}\n---\n\n# {'Schiff' * 40}\n\nThe {'fahrt' * 40} is long.\n"
+)
+ODD = "50%25 off #1?/Ünï cødé & more.txt"
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real server, on a free port of the loopback interface."""
+    home = tmp_path_factory.mktemp("browser")
+    filler = "\n## The sea\n" + "\nThe sea is wide.\n" * 60 + "\n## In the harbour\n"
+    harbour = FILES["harbour.md"].replace("# Harbour rules\n", f"# Harbour rules\n{filler}", 1)
+    files = {**FILES, "harbour.md": harbour, "wide.md": WIDE, ODD: "The red dinghy is half price on Mondays."}
+    settings = load_settings(corpus=write_files(home / "corpus", files), index=home / "index")
+    build_index(settings)
+    app = create_app(lambda: open_bot(settings), settings)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = shutil.which("chromium")
+    if executable is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI has no Chromium: `apt-get install chromium`")
+        pytest.skip("NO CHROMIUM WAS FOUND: the pages were not looked at in a browser; `apt-get install chromium`")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser, origin: str) -> Iterator[BrowserContext]:
+    """A visitor without JavaScript. Whatever the visit was, it asks nothing of other servers and leaves no cookie."""
+    visitor = browser.new_context(java_script_enabled=False, base_url=origin)
+    requested: list[str] = []
+    visitor.on("request", lambda request: requested.append(request.url))
+    yield visitor
+    cookies = visitor.cookies()
+    visitor.close()
+    assert requested
+    assert [url for url in requested if not url.startswith((f"{origin}/", "data:,"))] == []
+    assert cookies == []
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
+
+
+def ask(page: Page, question: str) -> None:
+    page.goto("/")
+    page.get_by_label("Your question").fill(question)
+    page.get_by_role("button", name="Ask", exact=True).click()
+
+
+def assert_in_view(page: Page, locator: Locator) -> None:
+    box, view = locator.bounding_box(), page.viewport_size
+    assert box is not None
+    assert view is not None
+    assert box["width"] > 0
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= view["height"]
+
+
+def test_a_person_asks_reads_the_marked_sentence_and_follows_it_into_the_document(page: Page) -> None:
+    ask(page, QUESTION)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Answer")
+    assert page.title() == "Answer – Signpost"
+    expect(page.locator("mark").first).to_have_text(ANSWER)
+
+    page.get_by_role("link", name="Read it in the document").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Harbour rules")
+    mark = page.locator("mark", has_text=ANSWER)
+    expect(mark).to_have_count(1)
+    assert page.url.endswith(f"#{page.locator('mark').first.get_attribute('id')}")
+    assert_in_view(page, page.locator("mark").first)
+    page.get_by_role("link", name="Ask a question").click()
+    expect(page.get_by_label("Your question")).to_be_visible()
+
+
+def test_an_answer_far_down_is_in_view(page: Page) -> None:
+    ask(page, "How many moorings are there for visitors?")
+    expect(page.locator("mark").first).to_have_text("There are 42 moorings for visitors.")
+    page.get_by_role("link", name="Read it in the document").first.click()
+    mark = page.locator("mark").first
+    assert "42 moorings" in mark.inner_text()
+    assert_in_view(page, mark)
+    assert page.evaluate("scrollY") > 0
+
+
+def test_a_file_of_any_name_can_be_opened(page: Page) -> None:
+    ask(page, "When is the red dinghy half price?")
+    page.get_by_role("link", name="Read it in the document").first.click()
+    expect(page.locator("mark")).to_have_text("The red dinghy is half price on Mondays.")
+    assert_in_view(page, page.locator("mark"))
+
+
+def test_a_starter_question_is_one_click(page: Page) -> None:
+    page.goto("/")
+    page.get_by_role("button", name=QUESTION).click()
+    expect(page.locator("mark").first).to_have_text(ANSWER)
+
+
+def test_a_keyboard_is_enough(page: Page) -> None:
+    page.goto("/")
+    focused = page.locator(":focus")
+    for _ in range(2):  # the name of the service, then the field
+        page.keyboard.press("Tab")
+    expect(focused).to_have_id("question")
+    page.keyboard.type(QUESTION)
+    page.keyboard.press("Tab")
+    expect(focused).to_have_text("Ask")
+    page.keyboard.press("Enter")
+    expect(page.locator("mark").first).to_have_text(ANSWER)
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if "Read it in the document" in focused.inner_text():
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator("mark", has_text=ANSWER)).to_have_count(1)
+    assert_in_view(page, page.locator("mark").first)
+
+
+def test_a_refused_question_can_be_mended(page: Page) -> None:
+    ask(page, "?!")
+    expect(page.get_by_role("alert")).to_contain_text("at least one letter or number")
+    field = page.get_by_label("Your question")
+    expect(field).to_have_value("?!")
+    field.fill(QUESTION)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("mark").first).to_have_text(ANSWER)
+
+
+# BUG: base.html gives the icon as `data:,`, which the page's own policy (no img-src) refuses to load.
+def test_the_browser_has_nothing_to_complain_about(page: Page) -> None:
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    ask(page, QUESTION)
+    page.get_by_role("link", name="Read it in the document").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Harbour rules")
+    assert complaints == []
+
+
+def test_a_page_that_is_not_there_leads_back(page: Page) -> None:
+    reply = page.goto("/documents/nowhere.md")
+    assert reply is not None
+    assert reply.status == 404
+    expect(page.get_by_role("heading", level=1)).to_have_text("There is no such page")
+
+
+@pytest.mark.parametrize("address", ["/", "/documents/wide.md", "/documents/harbour.md", "/nowhere"])
+def test_a_narrow_page_never_scrolls_sideways(page: Page, address: str) -> None:
+    page.set_viewport_size(ViewportSize(width=320, height=640))
+    page.goto(address)
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+@pytest.mark.parametrize(
+    "question", [QUESTION, f"How long is the {'fahrt' * 40}?", "Zorbing in Patagonia?" + "y" * 900]
+)
+def test_a_narrow_answer_never_scrolls_sideways(page: Page, question: str) -> None:
+    page.set_viewport_size(ViewportSize(width=320, height=640))
+    ask(page, question)
+    page.locator("summary").click()
+    assert page.locator("article").count() > 1
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    for target in ("Ask", "Read it in the document"):
+        box = page.get_by_text(target).last.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 320
