@@ -66,8 +66,8 @@ def split(document: Document, encoder: Encoder, *, aim: int) -> tuple[Passage, .
     for section in _sections(document):
         context = _fitting_context(document, section.headings, encoder)
         limit = min(aim, encoder.max_tokens - encoder.count_tokens([context])[0])
-        units = tuple(_units(document, section, encoder, limit))
         while True:
+            units = tuple(_units(document, section, encoder, limit))
             cut = [_passage(document, section, chosen) for chosen in _pack(units, limit)]
             texts = [encoder_text(document, passage, encoder) for passage in cut]
             # Token counts add up exactly for word pieces, nearly for other tokenizers: so the result is measured.
@@ -212,6 +212,8 @@ def _pack(units: Sequence[_Unit], limit: int) -> Iterator[Sequence[_Unit]]:
         else:
             end = _block_end(units, start, end) or fair or end
         yield units[start:end]
+        if end == len(units):
+            return
         shared = units[end - (2 if units[end - 1].entry else 1) : end]
         fits = len(shared) < end - start and sum(unit.tokens for unit in shared) <= limit // 4
         start = end - len(shared) if fits else end

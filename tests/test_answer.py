@@ -157,7 +157,6 @@ def test_there_is_no_link_into_a_source_where_it_could_mislead(tmp_path: Path, w
     assert cited.citation.links.source_at_passage is None
 
 
-# BUG: `_link_into_source` counts the first words as they are written, but browsers match them in any case.
 def test_there_is_no_link_into_a_source_where_the_words_stand_earlier_in_another_case(
     tmp_path: Path, words: Encoder
 ) -> None:

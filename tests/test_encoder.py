@@ -141,7 +141,6 @@ def test_the_fingerprint_tells_prefixes_apart(packaged: Model, model: Encoder, p
 
 
 def test_the_fingerprint_tells_where_one_prefix_ends_and_the_other_begins(packaged: Model) -> None:
-    # BUG: the parts are joined by "|", which a prefix may hold.
     assert fingerprint(packaged, "a|", "b") != fingerprint(packaged, "a", "|b")
 
 
@@ -212,7 +211,6 @@ def test_a_model_without_its_tokenizer_is_refused(folder: Path) -> None:
         ("tokenizer.json", b"garbled"),
         ("config.json", b"garbled"),
         ("modules.json", b"{}"),
-        # BUG: these raise SafetensorError and TypeError, which `_load` does not know, so a person gets a traceback.
         ("model.safetensors", b"garbled"),
         ("model.safetensors", b""),
         ("1_Pooling/config.json", b"{}"),

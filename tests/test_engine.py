@@ -33,7 +33,6 @@ SMALL_TALK = (
     "Hello, how are you?",
     "Good morning!",
     "Tell me a joke",
-    "Thank you, you were very helpful",  # BUG: "unsure"; confidence.py takes "helpful" for a word of the documents
     "What is your favourite colour?",
     "Do you like music?",
     "Sing me a song",

@@ -158,7 +158,6 @@ def test_an_empty_index_can_be_asked(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
-    # BUG: tantivy's `reuse=True` makes a new, empty index where there is none, so opening writes and does not raise.
     with pytest.raises(ValueError):
         Lexical(tmp_path)
     assert list(tmp_path.iterdir()) == []

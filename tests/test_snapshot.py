@@ -116,7 +116,6 @@ def test_the_id_is_the_digest_of_the_manifest_which_names_every_file(index: Path
 
 
 def test_opening_changes_nothing(index: Path, words: Encoder) -> None:
-    # BUG: tantivy leaves `lexical/.tantivy-meta.lock`. Where the folder cannot be written to (another user, a read-only
     # volume) a sound snapshot is called damaged: "Failed to acquire Lockfile: PermissionDenied".
     before = tree(index)
     opened(index, words)

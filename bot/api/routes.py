@@ -46,6 +46,12 @@ CurrentBot = Annotated[Bot, Depends(current_bot)]
 
 _Responses: TypeAlias = dict[int | str, dict[str, Any]]
 _BROKEN: _Responses = {500: {"model": Problem, "description": "something went wrong here"}}
+_PLAIN: _Responses = {
+    500: {
+        "description": "something went wrong here",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
 _UNREADY: _Responses = {**_BROKEN, 503: {"model": Problem, "description": "no snapshot can be used; says why"}}
 _NOT_HERE: _Responses = {
     404: {"model": Problem, "description": "no such thing in the current snapshot"},
@@ -132,7 +138,7 @@ def ready(bot: CurrentBot) -> HealthOut:
     )
 
 
-@service.get("/metrics", operation_id="metrics", response_class=PlainTextResponse, responses=_BROKEN)
+@service.get("/metrics", operation_id="metrics", response_class=PlainTextResponse, responses=_PLAIN)
 def metrics(request: Request) -> Response:
     """Return counters in the Prometheus text format."""
     return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -72,7 +72,7 @@ def _decode_older(data: bytes) -> str:
     if found is None or best is None:
         raise DocumentError("is not text in any known encoding")
     for match in found:
-        if match.encoding in ("cp1252", "latin_1") and match.chaos <= best.chaos + 0.02:
+        if match.encoding in ("cp1252", "latin_1") and match.chaos <= best.chaos + 0.06:
             return data.decode("cp1252", "replace")
     return str(best)
 

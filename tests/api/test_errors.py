@@ -115,7 +115,6 @@ def test_a_hostile_body_gets_a_short_error_that_repeats_none_of_it(client: TestC
     assert reply.json()["request_id"] == reply.headers["x-request-id"]
 
 
-# BUG: the body is decoded by `json.loads`, which guesses the encoding and keeps the last of equal keys (battery B2).
 @pytest.mark.parametrize(
     "content",
     [body().decode().encode(encoding) for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig")]
@@ -164,7 +163,6 @@ def test_the_error_says_what_to_change(client: TestClient) -> None:
     assert detail(b" " * 70_000) == "BodyTooLarge: a request has at most 65,536 bytes"
 
 
-# BUG: a Form's text may hold lone surrogates (multipart, charset=unicode_escape); echoing them in the page fails.
 @pytest.mark.parametrize("charset", ["utf-8", "unicode_escape", "undefined", "idna", "utf-7", "no-such"])
 def test_a_form_in_any_charset_is_answered_or_refused(client: TestClient, charset: str) -> None:
     part = b'--B\r\nContent-Disposition: form-data; name="question"\r\n\r\n\\ud800\r\n--B--\r\n'
@@ -207,7 +205,6 @@ def test_a_crash_is_one_line_in_the_log_and_tells_the_client_nothing(
     assert "/srv" not in caplog.text
 
 
-# BUG: `Observe` always replies in JSON, so a person who used the form sees raw JSON (`_reply` in app.py knows better).
 def test_a_crash_is_a_page_for_a_person(bot: Bot, island: Settings) -> None:
     with TestClient(create_app(lambda: Broken(bot.encoder, bot.snapshot), island)) as client:
         reply = client.post("/", data={"question": "How fast?"}, headers={"accept": "text/html"})

@@ -136,7 +136,6 @@ def test_a_document_without_a_title_is_called_by_its_name(tmp_path: Path, name: 
 
 
 def test_a_title_is_never_blank(tmp_path: Path) -> None:
-    # BUG: "_" and "-" become spaces, and a name made of nothing else gives the title " ".
     [document] = read_corpus(write_files(tmp_path, {"_.txt": "it sails twice a day."})).documents
     assert document.source.title.strip()
 

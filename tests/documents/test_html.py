@@ -55,7 +55,6 @@ def test_a_page_becomes_blocks_that_say_what_a_reader_sees() -> None:
 
 
 def test_a_line_break_or_an_image_does_not_end_a_block() -> None:
-    # BUG: leaving <br> and <img> ends the block: one paragraph becomes three, one heading two, one cell two.
     raw = '<h1>Birds<br>of it</h1><p>Puffins <img alt="(two)"> breed<br>here.</p><table><tr><td>a<br>b<td>c</table>'
     assert pieces(read_html(raw)) == [
         ("h1", "Birds of it"),
@@ -90,12 +89,10 @@ def test_the_machinery_of_a_page_is_not_text(tag: str) -> None:
 
 
 def test_what_visitors_type_into_is_not_text() -> None:
-    # BUG: read_html says that forms' controls are no part of the text; a textarea's words are.
     assert "draft" not in read_html("<p>Write to us</p><textarea>draft</textarea>").text
 
 
 def test_a_numbered_list_keeps_its_numbers() -> None:
-    # BUG: `start` is not looked at: the page shows 5 and 6, the text says 1 and 2.
     assert read_html("<ol start=5><li>five<li>six</ol>").text == "5. five\n6. six"
 
 

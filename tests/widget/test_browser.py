@@ -169,7 +169,6 @@ def test_a_refused_question_can_be_mended(page: Page) -> None:
     expect(page.locator("mark").first).to_have_text(ANSWER)
 
 
-# BUG: base.html gives the icon as `data:,`, which the page's own policy (no img-src) refuses to load.
 def test_the_browser_has_nothing_to_complain_about(page: Page) -> None:
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
