@@ -18,7 +18,7 @@ def make_answer(
     question: str, query: Query, hits: Sequence[Hit], snapshot: Snapshot, starters: Sequence[str]
 ) -> Answer:
     """Put an answer together. Every text in it is a stretch of a document; nothing is written here."""
-    verdict = judge(query, hits, snapshot.lexical)
+    verdict = judge(query, hits, snapshot)
     found = verdict.status != "not_found"
     return Answer(
         question=question,

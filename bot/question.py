@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["number", "date", "frequency", "name", "reason"]
+Kind: TypeAlias = Literal["contact", "sum", "frequency", "number", "date", "place", "name", "reason"]
+
+#: Kinds whose presence in a sentence is plain to tell.
+PLAIN_KINDS: frozenset[Kind] = frozenset({"contact", "sum", "frequency", "number", "date"})
 
 _NUMBER_WORDS = (
     "one(?! another| of )|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|"
@@ -19,6 +22,22 @@ _MONTHS = "january|february|march|april|may|june|july|august|september|october|n
 
 #: The first pattern that fits tells what is asked for.
 _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
+    (
+        re.compile(
+            r"\b(?:phone|telephone|fax|e-?mail|postal|web ?site)\b|\b(?:hotline|contact) (?:number|details)\b"
+            r"|\b(?:phone|call) number\b|\baddress of\b",
+            re.I,
+        ),
+        "contact",
+    ),
+    (
+        re.compile(
+            r"\bhow much (?:\w+ ){0,3}?(?:money|funding|cost|costs|paid|pay|budget|receive|spend|spent|give|given)\b"
+            r"|\b(?:budget|price|fee|cost|costs|salary|funding|revenue|fine)\b",
+            re.I,
+        ),
+        "sum",
+    ),
     (
         re.compile(
             r"\bhow (?:often|frequently|regularly)\b|\b(?:times|meetings) (?:a|per|each) (?:year|month|week)\b", re.I
@@ -31,6 +50,14 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
             r"\bwhen\b|\b(?:what|which) (?:\w+ )?(?:year|month|date|day)\b|\bhow (?:long ago|recent(?:ly)?)\b", re.I
         ),
         "date",
+    ),
+    (
+        re.compile(
+            r"\bwhere\b(?! (?:can|do|could|should) (?:i|we|you)\b)|\b(?:which|what|in what) (?:city|town|place|venue)\b"
+            r"|\b(?:head ?office|headquarters|headquartered)\b",
+            re.I,
+        ),
+        "place",
     ),
     (
         re.compile(
@@ -53,6 +80,16 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
         r"\b(?:once|twice|\w+ times|every|each|per)\b|\b(?:dai|week|month|quarter|year|annual|biannual|bi-?annual)ly\b"
         r"|\bannual\b|\ba (?:year|month|week|day)\b",
         re.IGNORECASE,
+    ),
+    "contact": re.compile(r"[\w.+-]+@[\w-]+\.\w|(?:\+|\b0|\b1[38]00)[\d ()/-]{5,}\d|\bwww\.|https?://|\b\d{5}\b"),
+    "sum": re.compile(
+        rf"[$€£¥]|\b(?:dollars?|euros?|pounds?|cents?|USD|EUR|AUD|GBP)\b"
+        rf"|(?:\d|\b(?:{_NUMBER_WORDS})) (?:million|billion)|free of charge|per ?cent|%",
+        re.I,
+    ),
+    "place": re.compile(
+        r"\b(?:in|at|near|from|to|of|on|within|across|outside) (?:the )?(?:[A-Z]\w+|(?:north|south|east|west)\w*)"
+        r"|\b(?:located|based|held|situated)\b"
     ),
     "name": re.compile(r"(?<=[\w,;] )(?:the )?[A-Z]\w+|^(?:The )?[A-Z]\w+ [A-Z]"),
     "reason": re.compile(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import faiss
 import numpy as np
@@ -34,7 +34,9 @@ _BM25_CEILING = 2.2
 #: holds, the more the fewer sentences of its passage hold it; and for holding the kind of thing that is asked for, more
 #: where the kind is plain to tell. They do not change the order of passages.
 MARK_WORD_WEIGHT = 0.03
-MARK_KIND_WEIGHTS: dict[Kind, float] = {"number": 0.3, "date": 0.3, "frequency": 0.3, "name": 0.1, "reason": 0.1}
+MARK_KIND_WEIGHTS: dict[Kind, float] = {
+    "contact": 0.3, "sum": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "place": 0.1, "name": 0.1, "reason": 0.1,
+}  # fmt: skip
 
 #: Candidates that each of the two searches names.
 _POOL = 100
@@ -72,10 +74,7 @@ def search(
     rows = _dense_rows(snapshot, vector, pool, documents) | lexical.keys()
     scored = _score(snapshot, query, vector, sorted(rows), lexical)
     scored.sort(key=lambda item: (-item.scores.total, item.row))
-    return tuple(
-        Hit(snapshot.passages[item.row], item.scores, _best_sentence(snapshot, query, vector, item.row))
-        for item in scored[:top_k]
-    )
+    return tuple(_mark(snapshot, query, vector, item) for item in scored[:top_k])
 
 
 def _dense_rows(
@@ -114,17 +113,21 @@ def _sentence_cosines(snapshot: Snapshot, vector: npt.NDArray[np.float32], row: 
     return cosines
 
 
-def _best_sentence(snapshot: Snapshot, query: Query, vector: npt.NDArray[np.float32], row: int) -> int:
-    """The position of the sentence that answers best: by meaning, by the question's rarer words that it holds, and by
-    whether it holds the kind of thing that is asked for."""
-    passage = snapshot.passages[row]
+def _mark(snapshot: Snapshot, query: Query, vector: npt.NDArray[np.float32], item: _Scored) -> Hit:
+    """Choose the sentence of a passage that answers best.
+
+    It is near in meaning, has the question's rarer words, and holds the kind of thing that is asked for.
+    """
+    passage = snapshot.passages[item.row]
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
     shared = [set(query.terms) & set(terms_of(sentence)) for sentence in sentences]
     holders = Counter(term for held in shared for term in held)
-    scores = _sentence_cosines(snapshot, vector, row)
+    cosines = _sentence_cosines(snapshot, vector, item.row)
+    scores = cosines.copy()
     for number, held in enumerate(shared):
         rarity = sum(math.log((len(sentences) + 1) / (holders[term] + 0.5)) for term in held)
         scores[number] += MARK_WORD_WEIGHT * rarity
         if query.kind is not None and holds(sentences[number], query.kind):
             scores[number] += MARK_KIND_WEIGHTS[query.kind]
-    return int(scores.argmax())
+    best = int(scores.argmax())
+    return Hit(passage, replace(item.scores, marked=float(cosines[best])), best)

@@ -119,13 +119,14 @@ class Scores:
     """Why a passage ranks where it does. ``total`` makes the order; the parts are absolute, not relative.
 
     ``passage`` and ``sentence`` are cosines of the question with the passage and with its best sentence, -1 to 1;
-    ``lexical`` is BM25, 0 or more.
+    ``lexical`` is BM25, 0 or more; ``marked`` is the cosine of the question with the marked sentence.
     """
 
     passage: float
     sentence: float
     lexical: float
     total: float
+    marked: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,14 @@ def test_vectors_are_rows_of_float32_of_length_one(model: Encoder, rows: Embeddi
     assert model.encode_passages([]).shape == (0, 384)
 
 
+def test_vectors_have_length_one_even_if_the_model_does_not_see_to_it(folder: Path, rows: Embeddings) -> None:
+    modules = json.loads((folder / "modules.json").read_bytes())
+    (folder / "modules.json").unlink()
+    (folder / "modules.json").write_text(json.dumps([m for m in modules if not m["type"].endswith("Normalize")]))
+    encoder = TorchEncoder(find_model(load_settings(model=str(folder))))
+    assert np.allclose(encoder.encode_passages(TEXTS[:4]), rows[:4], atol=1e-5)
+
+
 def test_a_text_has_the_same_vector_alone_and_among_others(model: Encoder, rows: Embeddings) -> None:
     alone = np.concatenate([model.encode_passages([text]) for text in TEXTS])
     assert np.allclose(rows, alone, atol=1e-5)
@@ -185,6 +193,7 @@ def test_the_digest_of_another_model_is_refused(packaged: Model) -> None:
 @pytest.mark.parametrize("name", ["nobody/no-such-model", "no such model", "../elsewhere", "https://models.example/x"])
 def test_an_unknown_model_is_refused_without_asking_the_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # as for a person who did not set it
     monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: asked.append(address))
     monkeypatch.setattr(socket.socket, "connect", lambda _, address: asked.append(address))
     with pytest.raises(ModelError, match="neither a folder nor in the local"):

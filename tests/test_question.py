@@ -32,7 +32,7 @@ from bot.question import Kind, asks_for, holds
         ("What is the purpose of the lighthouse?", "reason"),
         ("What is the bell for what reason rung?", "reason"),
         ("What is the harbour?", None),
-        ("Where do puffins breed?", None),
+        ("Where do puffins breed?", "place"),
         ("Tell me about the ferry", None),
         ("Is the whole island shown somewhere?", None),  # no "who", no "some ... how"
         ("", None),

@@ -116,7 +116,7 @@ def test_the_id_is_the_digest_of_the_manifest_which_names_every_file(index: Path
 
 
 def test_opening_changes_nothing(index: Path, words: Encoder) -> None:
-    # volume) a sound snapshot is called damaged: "Failed to acquire Lockfile: PermissionDenied".
+    """So it can be served from where nobody may write; tantivy would leave a lock beside its files."""
     before = tree(index)
     opened(index, words)
     assert tree(index) == before

@@ -127,7 +127,7 @@ def test_an_answer_far_down_is_in_view(page: Page) -> None:
 
 
 def test_a_file_of_any_name_can_be_opened(page: Page) -> None:
-    ask(page, "When is the red dinghy half price?")
+    ask(page, "Is the red dinghy half price on Mondays?")
     page.get_by_role("link", name="Read it in the document").first.click()
     expect(page.locator("mark")).to_have_text("The red dinghy is half price on Mondays.")
     assert_in_view(page, page.locator("mark"))

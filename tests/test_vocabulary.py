@@ -1,0 +1,42 @@
+"""Short forms and words that a corpus teaches."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.vocabulary import fold, learn
+
+
+@pytest.mark.parametrize(
+    ("text", "short", "long"),
+    [
+        ("The Harbour Safety Board (HSB) meets on Mondays.", "hsb", "Harbour Safety Board"),
+        ("They asked the Board for Lights and Signals (BLS).", "bls", "Board for Lights and Signals"),
+        ("the remotely operated vessel (ROV) sank", "rov", "remotely operated vessel"),
+        ("Read the Model Harbour Response first.", "mhr", "Model Harbour Response"),
+        ("It works against weather-related boat-based damage.", "wrbbd", "weather-related boat-based damage"),
+        ("the Island Forum on Lights and Buoys", "ifl", "Island Forum on Lights"),
+    ],
+)
+def test_a_short_form_leads_to_what_it_stands_for(text: str, short: str, long: str) -> None:
+    assert long in learn([text]).short_forms[short]
+
+
+def test_what_the_author_says_comes_before_what_initials_suggest() -> None:
+    texts = ["Harbour Safety Board. " * 5, "the Help for Sailors Bureau (HSB)"]
+    assert learn(texts).short_forms["hsb"][0] == "Help for Sailors Bureau"
+
+
+def test_words_in_brackets_that_do_not_spell_what_is_before_are_no_short_form() -> None:
+    assert learn(["Lights are switched on at dusk (UTC)."]).short_forms == {}
+
+
+def test_words_are_folded_and_counted() -> None:
+    words = learn(["Café café CAFE", "buoys"]).words
+    assert words == {"cafe": 3, "buoys": 1}
+    assert fold("Türkiye") == "turkiye"
+
+
+def test_the_same_texts_teach_the_same_in_any_order() -> None:
+    texts = ["Harbour Safety Board", "High Speed Boats (HSB)", "Home Sailing Board"]
+    assert learn(texts) == learn(texts[::-1])
