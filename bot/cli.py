@@ -13,9 +13,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -83,11 +84,9 @@ def index(corpus: CorpusFlag = None, index: IndexFlag = None, model: ModelFlag =
     raise typer.Exit(0 if complete else 3)
 
 
-def _build(settings: Settings) -> bool:
-    """Build the index and report on standard error; return whether every file could be read."""
-    from bot.engine import build_index
-
-    started = time.perf_counter()
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int], Told]]:
+    """Show a bar on standard error while texts are embedded."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_err, transient=True) as bar:
         waiting = bar.add_task("loading the model", total=None)
@@ -96,7 +95,16 @@ def _build(settings: Settings) -> bool:
             bar.update(waiting, description="embedding", total=total, completed=0)
             return lambda done: bar.update(waiting, completed=done)
 
-        report = build_index(settings, encoding)
+        yield encoding
+
+
+def _build(settings: Settings) -> bool:
+    """Build the index and report on standard error; return whether every file could be read."""
+    from bot.engine import build_index
+
+    started = time.perf_counter()
+    with _progress() as told:
+        report = build_index(settings, told)
 
     table = Table(box=None, pad_edge=False)
     for column in ("file", "", "notes"):
@@ -223,6 +231,75 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+
+
+@app.command("eval")
+def evaluate(
+    path: Annotated[Path, typer.Argument(help="A file of labelled questions, or a BEIR-style folder.")],
+    corpus: CorpusFlag = None,
+    index: IndexFlag = None,
+    model: ModelFlag = None,
+    queries: Annotated[Path | None, typer.Option("--queries", help="Another file of questions for the folder.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one object on the last line.")] = False,
+) -> None:
+    """Measure: how often the right passage is found, and whether the confidence means what it says."""
+    with _faults_in_one_line():
+        settings = load_settings(corpus=corpus, index=index, model=model)
+        scores = _score_folder(path, queries, settings) if path.is_dir() else _score_file(path, settings)
+    if json:
+        print(dumps(scores))
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, value in scores.items():
+        if not isinstance(value, dict | list):
+            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+    _out.print(table)
+    for kind, shares in scores.get("kinds", {}).items():
+        _out.print(Text(f"{kind}: " + ", ".join(f"{name} {share}" for name, share in shares.items())), soft_wrap=True)
+
+
+def _score_folder(folder: Path, queries: Path | None, settings: Settings) -> dict[str, Any]:
+    from bot.engine import load_encoder
+    from bot.evaluate import index_ranking_set, load_ranking_set, score_ranking
+
+    ranking = load_ranking_set(folder, queries)
+    encoder = load_encoder(settings)
+    with _progress() as told:
+        snapshot = index_ranking_set(ranking, encoder, settings.passage_tokens, told)
+    return score_ranking(ranking, snapshot, encoder)
+
+
+def _score_file(path: Path, settings: Settings) -> dict[str, Any]:
+    from bot.engine import open_bot
+    from bot.evaluate import auroc, calibration_error, judge_questions, load_questions, risk_coverage, score_questions
+
+    questions = load_questions(path)
+    judged = judge_questions(questions, open_bot(settings))
+    *kinds, total = score_questions(judged)
+    error = auroc(judged)
+    shown = [points for number, points in enumerate(risk_coverage(judged)) if number % max(1, len(judged) // 20) == 0]
+    return {
+        "dataset": path.name,
+        "questions": len(questions),
+        "answerable": total.questions,
+        "hit@1": round(total.hit_at_1, 4),
+        "hit@3": round(total.hit_at_3, 4),
+        "hit@5": round(total.hit_at_5, 4),
+        "marked": round(total.marked, 4),
+        "auroc": None if error is None else round(error, 4),
+        "expected_calibration_error": round(calibration_error(judged), 4),
+        "risk_coverage": [[round(coverage, 3), round(risk, 3)] for coverage, risk in shown],
+        "kinds": {
+            kind.kind: {
+                "questions": kind.questions,
+                "hit@1": round(kind.hit_at_1, 2),
+                "hit@3": round(kind.hit_at_3, 2),
+                "hit@5": round(kind.hit_at_5, 2),
+                "marked": round(kind.marked, 2),
+            }
+            for kind in kinds
+        },
+    }
 
 
 @app.command()

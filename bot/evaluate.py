@@ -224,3 +224,71 @@ def _judge(question: LabelledQuestion, answer: Answer) -> Judged:
             sentence = _squeeze(cited.hit.passage.sentence_text(cited.hit.best_sentence))
             return Judged(question, answer, rank, any(quote in sentence or sentence in quote for quote in held))
     return Judged(question, answer, None, False)
+
+
+@dataclass(frozen=True, slots=True)
+class KindScore:
+    """How often the answer was among the first passages shown, for the questions of one kind that have one."""
+
+    kind: str
+    questions: int
+    hit_at_1: float
+    hit_at_3: float
+    hit_at_5: float
+    marked: float
+
+
+def score_questions(judged: Sequence[Judged]) -> tuple[KindScore, ...]:
+    """Return shares by kind of question, the kinds in order of first use, and last those over all kinds."""
+    answerable = [one for one in judged if one.question.answerable]
+    kinds = dict.fromkeys(one.question.kind for one in answerable)
+    groups = [(kind, [one for one in answerable if one.question.kind == kind]) for kind in kinds]
+    return tuple(_kind_score(kind, group) for kind, group in [*groups, ("all", answerable)] if group)
+
+
+def _kind_score(kind: str, group: Sequence[Judged]) -> KindScore:
+    def within(depth: int) -> float:
+        return sum(one.rank is not None and one.rank <= depth for one in group) / len(group)
+
+    return KindScore(kind, len(group), within(1), within(3), within(5), sum(one.marked for one in group) / len(group))
+
+
+def auroc(judged: Sequence[Judged]) -> float | None:
+    """Return the probability that an answerable question is given more confidence than one that is not.
+
+    ``None`` if there are none of either.
+    """
+    answerable = [one.answer.confidence for one in judged if one.question.answerable]
+    others = [one.answer.confidence for one in judged if not one.question.answerable]
+    if not answerable or not others:
+        return None
+    wins = sum((sure > unsure) + 0.5 * (sure == unsure) for sure in answerable for unsure in others)
+    return wins / (len(answerable) * len(others))
+
+
+def calibration_error(judged: Sequence[Judged]) -> float:
+    """Return the expected calibration error, 0 to 1, in ten bins of equal width (Naeini et al. 2015).
+
+    How far, on average, the confidence is from the share of questions that the documents do answer.
+    """
+    bins: dict[int, list[Judged]] = defaultdict(list)
+    for one in judged:
+        bins[min(9, int(one.answer.confidence * 10))].append(one)
+    gaps = (
+        abs(sum(one.answer.confidence for one in held) - sum(one.question.answerable for one in held))
+        for held in bins.values()
+    )
+    return sum(gaps) / max(1, len(judged))
+
+
+def risk_coverage(judged: Sequence[Judged]) -> tuple[tuple[float, float], ...]:
+    """Return ``(coverage, risk)`` points: answering only the surest share, how often the first passage is wrong.
+
+    El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification" (JMLR 2010).
+    """
+    surest = sorted(judged, key=lambda one: -one.answer.confidence)
+    wrong, points = 0, []
+    for number, one in enumerate(surest, 1):
+        wrong += not one.right
+        points.append((number / len(surest), wrong / number))
+    return tuple(points)

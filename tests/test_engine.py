@@ -99,6 +99,16 @@ def test_a_fact_is_found_in_other_words(shipped: Bot, question: str, document: s
     assert (answer.status, answer.passages[0].citation.document) == ("answered", document)
 
 
+# BUG: question.py takes "price" for a question about a sum, though nobody asked how much; the very sentence is declined.
+@pytest.mark.parametrize("question", ["Is the red dinghy half price on Mondays?", "Red dinghy half price on Mondays"])
+def test_a_sentence_that_says_what_is_asked_is_the_answer(tmp_path: Path, question: str) -> None:
+    files = {**FILES, "dinghy.txt": "The red dinghy is half price on Mondays."}
+    settings = load_settings(corpus=write_files(tmp_path / "corpus", files), index=tmp_path / "index")
+    build_index(settings)
+    answer = open_bot(settings).ask(question)
+    assert (answer.status, answer.passages[0].citation.document) == ("answered", "dinghy.txt")
+
+
 def test_the_starters_are_answered(shipped: Bot, bot: Bot) -> None:
     assert len(shipped.starters) == 4
     assert bot.starters == ("How fast may a boat go in the harbour?",)

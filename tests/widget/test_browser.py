@@ -36,7 +36,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("browser")
     filler = "\n## The sea\n" + "\nThe sea is wide.\n" * 60 + "\n## In the harbour\n"
     harbour = FILES["harbour.md"].replace("# Harbour rules\n", f"# Harbour rules\n{filler}", 1)
-    files = {**FILES, "harbour.md": harbour, "wide.md": WIDE, ODD: "The red dinghy is half price on Mondays."}
+    files = {**FILES, "harbour.md": harbour, "wide.md": WIDE, ODD: "The red dinghy is blue below the water."}
     settings = load_settings(corpus=write_files(home / "corpus", files), index=home / "index")
     build_index(settings)
     app = create_app(lambda: open_bot(settings), settings)
@@ -127,9 +127,9 @@ def test_an_answer_far_down_is_in_view(page: Page) -> None:
 
 
 def test_a_file_of_any_name_can_be_opened(page: Page) -> None:
-    ask(page, "Is the red dinghy half price on Mondays?")
+    ask(page, "Is the red dinghy blue below the water?")
     page.get_by_role("link", name="Read it in the document").first.click()
-    expect(page.locator("mark")).to_have_text("The red dinghy is half price on Mondays.")
+    expect(page.locator("mark")).to_have_text("The red dinghy is blue below the water.")
     assert_in_view(page, page.locator("mark"))
 
 
