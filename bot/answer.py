@@ -24,17 +24,32 @@ def make_answer(
         question=question,
         status=verdict.status,
         confidence=verdict.confidence,
-        quote=_quote(hits[0]) if found else None,
+        quote=_quote(query, hits[0], snapshot) if found else None,
         passages=tuple(_cite(hit, snapshot.documents[hit.passage.document]) for hit in hits),
         unknown_words=() if found else unknown_words(query.text, snapshot.lexical),
         suggestions=() if found else tuple(starters),
         corrections=query.corrections,
         expansions=query.expansions,
+        notes=_notes(query, hits),
         snapshot=snapshot.id,
     )
 
 
-def _quote(hit: Hit) -> Quote:
+def _notes(query: Query, hits: Sequence[Hit]) -> tuple[str, ...]:
+    """Say whether a name stands in the list that was looked through, and claim no more than that."""
+    lookup = query.lookup
+    if lookup is None or not hits or not lookup.is_in(hits[0].passage):
+        return ()
+    return (f"{lookup.name} is {'not ' if lookup.entry is None else ''}named in this list.",)
+
+
+def _quote(query: Query, hit: Hit, snapshot: Snapshot) -> Quote:
+    """The marked sentence; of a list that a name is not in, its heading."""
+    lookup = query.lookup
+    absent = lookup is not None and lookup.entry is None and lookup.is_in(hit.passage)
+    if lookup is not None and absent and lookup.list.heading is not None:
+        start, end = lookup.list.heading
+        return Quote(snapshot.documents[hit.passage.document].text[start:end], hit.passage.id, start, end)
     start, end = hit.passage.sentences[hit.best_sentence]
     return Quote(hit.passage.sentence_text(hit.best_sentence), hit.passage.id, start, end)
 

@@ -164,6 +164,8 @@ def _show(reply: AnswerOut) -> None:
         _out.print(Text(f"Searched for “{changed.searched}” instead of “{changed.written}”."), soft_wrap=True)
     if reply.answer is not None:
         _out.print(Padding(Text(f"“{reply.answer.text}”", style="bold green"), (1, 2)))
+        for note in reply.notes:
+            _out.print(Text(note, style="bold"), soft_wrap=True)
     elif reply.unknown_words:
         _out.print(Text("The documents never use: " + ", ".join(reply.unknown_words)))
     if reply.passages:

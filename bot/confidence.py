@@ -24,6 +24,9 @@ from bot.question import PLAIN_KINDS, holds
 from bot.snapshot import Snapshot
 from bot.types import Hit, Status
 
+#: A list either holds a name or does not; what may be wrong is whether the question asks about that list.
+LOOKUP_CONFIDENCE = 0.9
+
 
 @dataclass(frozen=True, slots=True)
 class Signals:
@@ -88,6 +91,8 @@ def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Verdict:
     """Say how sure it is that the best hits answer the question. No hits, no answer."""
     if not hits:
         return Verdict("not_found", 0.0)
+    if query.lookup is not None and query.lookup.is_in(hits[0].passage):
+        return Verdict("answered", LOOKUP_CONFIDENCE)
     calibration = shipped_calibration()
     confidence = calibration.confidence(signals_of(query, hits, snapshot))
     if confidence < calibration.unsure_from:

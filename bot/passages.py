@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 
 from sentencex import get_sentence_boundaries
 
@@ -196,8 +196,9 @@ def _halves(text: str, span: Span, count: CountTokens, limit: int) -> Iterator[S
 def _pack(units: Sequence[_Unit], limit: int) -> Iterator[Sequence[_Unit]]:
     """Cut a section's units into runs of at most ``limit`` tokens, of about equal length, overlapping."""
     start = 0
+    upto = [0, *accumulate(unit.tokens for unit in units)]
     while True:
-        left = sum(unit.tokens for unit in units[start:])
+        left = upto[-1] - upto[start]
         if left <= limit:
             yield units[start:]
             return

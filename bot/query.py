@@ -12,6 +12,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from bot.lexical import terms_of
+from bot.lists import Lookup, look_up
 from bot.question import Kind, asks_for
 from bot.snapshot import Snapshot
 from bot.types import Correction, Encoder
@@ -25,13 +26,17 @@ _SHORTEST_MENDED, _TWO_SLIPS_FROM = 4, 6
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question as it is searched for. ``corrections`` and ``expansions`` say what differs from what was asked."""
+    """A question as it is searched for. ``corrections`` and ``expansions`` say what differs from what was asked.
+
+    ``lookup`` is what a list says of the name that the question asks about, if it asks whether a name stands in one.
+    """
 
     text: str
     terms: tuple[str, ...]
     kind: Kind | None
     corrections: tuple[Correction, ...] = ()
     expansions: tuple[Correction, ...] = ()
+    lookup: Lookup | None = None
 
 
 def understand(question: str, snapshot: Snapshot, encoder: Encoder) -> Query:
@@ -66,6 +71,7 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder) -> Query:
         kind=asks_for(text),
         corrections=tuple(corrections),
         expansions=tuple(expansions),
+        lookup=None if asks_for(text) else look_up(text, snapshot.lists, snapshot.documents, snapshot.lexical),
     )
 
 

@@ -32,8 +32,8 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     ),
     (
         re.compile(
-            r"\bhow much (?:\w+ ){0,3}?(?:money|funding|cost|costs|paid|pay|budget|receive|spend|spent|give|given)\b"
-            r"|\b(?:budget|price|fee|cost|costs|salary|funding|revenue|fine)\b",
+            r"\bhow much (?:\w+ ){0,3}?(?:money|funding|costs?|paid|pay|budget|receive|spend|spent|give|given)\b"
+            r"|\b(?:what|which)(?:['’]s)? (?:[\w’'-]+ ){0,5}?(?:budget|price|fee|costs?|salary|funding|revenue|fine)\b",
             re.I,
         ),
         "sum",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import faiss
 import numpy as np
@@ -37,6 +38,9 @@ MARK_WORD_WEIGHT = 0.03
 MARK_KIND_WEIGHTS: dict[Kind, float] = {
     "contact": 0.3, "sum": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "place": 0.1, "name": 0.1, "reason": 0.1,
 }  # fmt: skip
+
+#: What the stretch of a list gains that answers whether a name stands in it: enough to come first.
+LOOKUP_WEIGHT = 1.0
 
 #: Candidates that each of the two searches names.
 _POOL = 100
@@ -71,10 +75,24 @@ def search(
     pool = max(_POOL, top_k)
 
     lexical = dict(snapshot.lexical.search(query.terms, pool, documents))
-    rows = _dense_rows(snapshot, vector, pool, documents) | lexical.keys()
+    looked_up = _looked_up_row(snapshot, query, documents)
+    rows = _dense_rows(snapshot, vector, pool, documents) | lexical.keys() | looked_up
     scored = _score(snapshot, query, vector, sorted(rows), lexical)
+    scored = [_raised(item) if item.row in looked_up else item for item in scored]
     scored.sort(key=lambda item: (-item.scores.total, item.row))
     return tuple(_mark(snapshot, query, vector, item) for item in scored[:top_k])
+
+
+def _looked_up_row(snapshot: Snapshot, query: Query, documents: list[str] | None) -> set[int]:
+    """The passage with the place in a list that answers the question, if it is that kind of question."""
+    if query.lookup is None or (documents is not None and query.lookup.list.document not in documents):
+        return set()
+    fitting = (row for row, passage in enumerate(snapshot.passages) if query.lookup.is_in(passage))
+    return set(islice(fitting, 1))
+
+
+def _raised(item: _Scored) -> _Scored:
+    return _Scored(item.row, replace(item.scores, total=item.scores.total + LOOKUP_WEIGHT))
 
 
 def _dense_rows(
@@ -119,6 +137,11 @@ def _mark(snapshot: Snapshot, query: Query, vector: npt.NDArray[np.float32], ite
     It is near in meaning, has the question's rarer words, and holds the kind of thing that is asked for.
     """
     passage = snapshot.passages[item.row]
+    entry = query.lookup.entry if query.lookup is not None and query.lookup.is_in(passage) else None
+    if entry is not None and entry in passage.sentences:
+        number = passage.sentences.index(entry)
+        cosine = float(_sentence_cosines(snapshot, vector, item.row)[number])
+        return Hit(passage, replace(item.scores, marked=cosine), number)
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
     shared = [set(query.terms) & set(terms_of(sentence)) for sentence in sentences]
     holders = Counter(term for held in shared for term in held)

@@ -39,6 +39,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError, SnapshotMismatch, SnapshotMissing
 from bot.lexical import LEXICAL_VERSION, Lexical, build_lexical
+from bot.lists import NameList, name_lists
 from bot.passages import SPLITTER_VERSION, context_of, encoder_text, sentence_texts, split
 from bot.types import Document, Embeddings, Encoder, Passage, Progress, Span
 from bot.vocabulary import Vocabulary, learn
@@ -118,6 +119,7 @@ class Snapshot:
     sentence_rows: npt.NDArray[np.int64]
     lexical: Lexical
     vocabulary: Vocabulary
+    lists: tuple[NameList, ...]
 
     def rows_of(self, documents: Iterable[str]) -> npt.NDArray[np.int64]:
         """Return the rows of all passages of some documents, in corpus order."""
@@ -427,6 +429,7 @@ def open_snapshot(index: Path, snapshot_id: str, encoder: Encoder, *, aim: int) 
         sentence_rows=sentence_rows,
         lexical=lexical,
         vocabulary=vocabulary,
+        lists=tuple(names for document in documents for names in name_lists(document)),
     )
 
 

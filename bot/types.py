@@ -219,7 +219,8 @@ class Answer:
     ``confidence`` is the probability, 0 to 1, that the passages answer the question. ``quote`` is ``None`` when the
     status is ``not_found``; the passages are then near misses. ``snapshot`` names the index that was asked, so
     that any answer can be reproduced. ``corrections`` are words taken for misspelt,
-    ``expansions`` short forms that were spelt out.
+    ``expansions`` short forms that were spelt out; ``notes`` say what the quote alone does not, such as that a name is
+    not in the list that was looked through.
     """
 
     question: str
@@ -231,6 +232,7 @@ class Answer:
     suggestions: tuple[str, ...]
     corrections: tuple[Correction, ...]
     expansions: tuple[Correction, ...]
+    notes: tuple[str, ...]
     snapshot: str
 
 

@@ -33,6 +33,7 @@ SMALL_TALK = (
     "Hello, how are you?",
     "Good morning!",
     "Tell me a joke",
+    "Thank you, you were very helpful",
     "What is your favourite colour?",
     "Do you like music?",
     "Sing me a song",
@@ -99,7 +100,6 @@ def test_a_fact_is_found_in_other_words(shipped: Bot, question: str, document: s
     assert (answer.status, answer.passages[0].citation.document) == ("answered", document)
 
 
-# BUG: question.py takes "price" for a question about a sum, though nobody asked how much; the very sentence is declined.
 @pytest.mark.parametrize("question", ["Is the red dinghy half price on Mondays?", "Red dinghy half price on Mondays"])
 def test_a_sentence_that_says_what_is_asked_is_the_answer(tmp_path: Path, question: str) -> None:
     files = {**FILES, "dinghy.txt": "The red dinghy is half price on Mondays."}

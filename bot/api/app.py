@@ -73,6 +73,7 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # the stock pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would repeat the client's Host header
     )
     app.state.bot = None
     app.state.fault = "starting"

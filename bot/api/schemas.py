@@ -171,6 +171,7 @@ class AnswerOut(BaseModel):
     suggestions: list[str] = Field(description="questions that the documents do answer, when this one is not")
     corrections: list[CorrectionOut] = Field(description="words taken for misspelt, and what was searched for instead")
     expansions: list[CorrectionOut] = Field(description="short forms, and what was searched for as well")
+    notes: list[str] = Field(description="what the quote alone does not say, e.g. that a name is not in this list")
     support: None = Field(None, description="reserved for help contacts")
     snapshot: str = Field(description="id of the index that was asked")
     took_ms: float
@@ -188,6 +189,7 @@ class AnswerOut(BaseModel):
             suggestions=list(answer.suggestions),
             corrections=[CorrectionOut.of(correction) for correction in answer.corrections],
             expansions=[CorrectionOut.of(expansion) for expansion in answer.expansions],
+            notes=list(answer.notes),
             snapshot=answer.snapshot,
             took_ms=round(took_ms, 1),
         )

@@ -17,6 +17,7 @@ from bot.types import Source
 
 #: Front matter is metadata; more than this is an attack or a mistake.
 _MAX_CHARACTERS = 32_768
+_MAX_BRACKETS = 200
 _FENCE = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
@@ -31,6 +32,8 @@ def split_front_matter(raw: str) -> tuple[dict[str, object], str]:
         return {}, raw
     if len(match[1]) > _MAX_CHARACTERS:
         raise DocumentError(f"front matter has more than {_MAX_CHARACTERS:,} characters")
+    if max(match[1].count("["), match[1].count("{")) > _MAX_BRACKETS:  # PyYAML takes quadratic time for nested ones
+        raise DocumentError(f"front matter is not valid YAML: it has more than {_MAX_BRACKETS} opening brackets")
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(match[1], Loader=yaml.SafeLoader)):
             raise DocumentError("front matter uses YAML aliases, which are not allowed")

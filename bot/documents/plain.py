@@ -30,7 +30,7 @@ _SENTENCE_END = re.compile(r"[.!?…:;,]$")
 _INNER_SENTENCE = re.compile(r"[.!?…]\s+\S")
 _MAX_HEADING = 120  # characters
 _MAX_HEADING_WORDS = 16
-_WIDEST_WRAP = 132  # characters; lines beyond are not broken by hand
+_NARROWEST_WRAP, _WIDEST_WRAP = 20, 132  # characters; lines are broken by hand at widths between
 _FEWEST_NAMES = 12  # in a run of names; fewer may be chance
 
 
@@ -96,7 +96,7 @@ def _unwrapped(text: str) -> list[_Line]:
             lines
             and not blank
             and not bullet
-            and width <= _WIDEST_WRAP
+            and _NARROWEST_WRAP <= width <= _WIDEST_WRAP
             and lines[-1].end - text.rfind("\n", 0, lines[-1].end) + len(words.split(" ", 1)[0]) > width
         )
         if broken:

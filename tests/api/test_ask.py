@@ -77,6 +77,7 @@ def test_a_reply_holds_the_answer_and_its_source(client: TestClient, bot: Bot) -
         "unknown_words": [],
         "corrections": [],
         "expansions": [],
+        "notes": [],
         "suggestions": [],
         "support": None,
         "snapshot": bot.snapshot.id,

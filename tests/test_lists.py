@@ -1,0 +1,93 @@
+"""Whether a name stands in a list: said either way, and no more than that."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.engine import Bot, build_index, open_bot
+from bot.lists import name_lists
+from bot.settings import load_settings
+from bot.types import Filters
+from tests.conftest import write_files
+
+
+@pytest.fixture(scope="module")
+def birds(tmp_path_factory: pytest.TempPathFactory) -> Bot:
+    """A list of fourteen birds, a list that is in no order, and a story that names one of the birds."""
+    ordered = ["Albatross", "Avocet", "Brent Goose", "Coot", "Curlew", "Dunlin", "Eider", "Fulmar", "Gannet"]
+    ordered += ["Goldeneye", "Great Auk", "Heron", "Kestrel", "Knot"]
+    home = tmp_path_factory.mktemp("birds")
+    files = {
+        "list.md": "# Island birds\n\nThe bird club keeps a list.\n\n## Members of the bird club's list\n\n"
+        + "".join(f"- {name}\n" for name in ordered),
+        "tasks.md": "# Tasks\n\n"
+        + "".join(f"- {task} the pier\n" for task in "wash paint mend sweep rig tar".split() * 3),
+        "story.md": "# The lighthouse\n\nA heron once stood on the lamp of the lighthouse until noon.\n",
+    }
+    settings = load_settings(corpus=write_files(home / "corpus", files), index=home / "index")
+    build_index(settings)
+    return open_bot(settings)
+
+
+def test_only_names_in_alphabetical_order_are_a_list(birds: Bot) -> None:
+    found = {name: list(name_lists(document)) for name, document in birds.snapshot.documents.items()}
+    assert {name: len(lists) for name, lists in found.items()} == {"list.md": 1, "tasks.md": 0, "story.md": 0}
+    assert len(found["list.md"][0].entries) == 14
+
+
+@pytest.mark.parametrize(
+    ("question", "entry"),
+    [
+        ("Is the Coot a member?", "Coot"),
+        ("and the brent goose?", "Brent Goose"),
+        ("Does Knot belong to the club?", "Knot"),
+    ],
+)
+def test_a_name_in_the_list_is_marked_and_said_to_be_there(birds: Bot, question: str, entry: str) -> None:
+    answer = birds.ask(question)
+    assert answer.status == "answered"
+    assert answer.quote is not None and answer.quote.text == entry
+    assert answer.notes == (f"{entry} is named in this list.",)
+
+
+@pytest.mark.parametrize(
+    ("question", "name", "neighbours"),
+    [
+        ("Is the Bittern a member?", "Bittern", ("Avocet", "Brent Goose")),
+        ("what about Zorilla?", "Zorilla", ("Kestrel", "Knot")),
+        ("Is Aardvark in the list?", "Aardvark", ("Albatross", "Avocet")),
+    ],
+)
+def test_a_name_that_is_not_there_leads_to_where_it_would_stand(
+    birds: Bot, question: str, name: str, neighbours: tuple[str, str]
+) -> None:
+    answer = birds.ask(question)
+    document = birds.snapshot.documents["list.md"]
+    assert answer.notes == (f"{name} is not named in this list.",)
+    assert answer.quote is not None
+    assert (
+        answer.quote.text == "Members of the bird club's list" == document.text[answer.quote.start : answer.quote.end]
+    )
+    assert any(neighbour in answer.passages[0].hit.passage.text for neighbour in neighbours)
+
+
+@pytest.mark.parametrize(
+    "question", ["Where did the heron stand?", "When is the Coot awake?", "Is Bittern a lighthouse lamp?"]
+)
+def test_other_questions_about_a_name_are_not_answered_by_the_list(birds: Bot, question: str) -> None:
+    assert birds.ask(question).notes == ()
+
+
+def test_the_members_of_the_shipped_list_are_all_found(shipped: Bot) -> None:
+    [names] = [one for document in shipped.snapshot.documents.values() for one in name_lists(document)]
+    text = shipped.snapshot.documents[names.document].text
+    assert len(names.entries) == 103
+    for start, end in names.entries[::10]:
+        answer = shipped.ask(f"Is {text[start:end]} a member of WeProtect?")
+        assert answer.quote is not None and answer.quote.text == text[start:end]
+
+
+def test_the_settings_of_a_filter_hold_for_lists_too(birds: Bot) -> None:
+    answer = birds.ask("Is the Coot a member?", filters=Filters(document=("story.md",)))
+    assert all(cited.citation.document == "story.md" for cited in answer.passages)
+    assert answer.notes == ()
