@@ -27,7 +27,7 @@ _STOP_WORDS = (
     "something such t tell than that the their theirs them then there these they thing things this those "
     "through to too under until up upon us ve very want was we were what whatever when whenever where whether "
     "which while who whoever whom whose why will with within without would yes yet you your yours bye "
-    "goodbye currently exactly frequently hello hey hi often okay regularly thank thanks usually"
+    "goodbye currently exactly frequently hello helpful hey hi nice often okay regularly thank thanks usually"
 ).split()
 #: Runs of Latin letters and digits, single Han characters, runs of kana, runs of any other script.
 _WORD = r"[\p{Latin}\p{N}\p{M}]+|\p{Han}|[\p{Hiragana}\p{Katakana}ー]+|[\p{L}\p{N}\p{M}]+"

@@ -20,12 +20,18 @@ from bot.vocabulary import fold
 _FEWEST_ENTRIES, _MOST_WORDS = 12, 6
 _IN_ORDER = 0.9  # share of neighbours in alphabetical order
 
-#: Questions about belonging, and the words in them that only say so.
-_BELONGING = re.compile(
-    r"^\W*(?:and|or|but|also)\b|^\W*(?:so )?(?:is|are|was|were|does|do|did|has|have|what about|how about)\b"
-    r"|\b(?:members?|membership|part of|belongs?|belonging|join(?:ed|s)?|listed|included?|inside|take[sn]? part)\b",
+#: Questions that plainly ask about belonging; that may, if a name and nothing else is asked about; that are small talk;
+#: and the words that only say so.
+_PLAINLY = re.compile(
+    r"\b(?:members?|membership|part of|belongs?|belonging|join(?:ed|s)?|listed|included?|inside|take[sn]? part)\b"
+    r"|\bin (?:the|this|that|your) (?:list|network|alliance|club|group|organi[sz]ation)\b",
     re.IGNORECASE,
 )
+_PERHAPS = re.compile(
+    r"^\W*(?:and|or|but|also)\b|^\W*(?:so )?(?:is|are|was|were|does|do|did|has|have|what about|how about)\b",
+    re.IGNORECASE,
+)
+_TALK = re.compile(r"\b(?:you|your|me|i|i'm)\b", re.IGNORECASE)
 _BELONGING_WORDS = frozenset(
     terms_of(
         "member members membership part belong belongs join joined listed list included include inside country state"
@@ -95,7 +101,8 @@ def look_up(question: str, lists: Sequence[NameList], texts: Mapping[str, Docume
 
     All that a question says besides the name must be words of belonging or of the list's own document.
     """
-    if not lists or not _BELONGING.search(question):
+    plainly = bool(_PLAINLY.search(question))
+    if not lists or not (plainly or (_PERHAPS.search(question) and not _TALK.search(question))):
         return None
     asked = set(terms_of(question))
     for names in lists:
@@ -109,7 +116,7 @@ def look_up(question: str, lists: Sequence[NameList], texts: Mapping[str, Docume
             rest = asked - set(terms_of(text[found[0].start : found[0].end])) - _BELONGING_WORDS
             if rest <= names.subject:
                 return Lookup(text[found[0].start : found[0].end], names, found[0], found[0])
-    return _absent(question, asked, lists, lexical)
+    return _absent(question, asked, lists, lexical, plainly)
 
 
 def _unknown(names: Sequence[str], lexical: Lexical) -> list[str]:
@@ -125,10 +132,15 @@ def _bare(name: str) -> str:
     return " ".join(words)
 
 
-def _absent(question: str, asked: set[str], lists: Sequence[NameList], lexical: Lexical) -> Lookup | None:
-    """A name that no document holds, looked for in the one list that the rest of the question can be about."""
+def _absent(
+    question: str, asked: set[str], lists: Sequence[NameList], lexical: Lexical, plainly: bool
+) -> Lookup | None:
+    """A name that no document holds, looked for in the one list that the rest of the question can be about.
+
+    A word without a capital is taken for a name only where the question plainly asks about belonging.
+    """
     capitalised = [_bare(match[0]) for match in _NAME.finditer(question)]
-    candidates = _unknown(capitalised, lexical) or _unknown(words_of(question), lexical)
+    candidates = _unknown(capitalised, lexical) or (_unknown(words_of(question), lexical) if plainly else [])
     if len(candidates) != 1:
         return None
     rest = asked - set(terms_of(candidates[0])) - _BELONGING_WORDS

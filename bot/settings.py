@@ -33,7 +33,7 @@ Starter = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, 
 
 
 class Settings(BaseSettings):
-    """What an operator may decide. Unknown names are refused, so that a misspelt one is noticed."""
+    """What an operator may decide. Unknown names in the file are refused, so that a misspelt one is noticed."""
 
     model_config = SettingsConfigDict(
         env_prefix="SIGNPOST_", toml_file="signpost.toml", extra="forbid", frozen=True, validate_default=True

@@ -72,7 +72,14 @@ def test_a_name_that_is_not_there_leads_to_where_it_would_stand(
 
 
 @pytest.mark.parametrize(
-    "question", ["Where did the heron stand?", "When is the Coot awake?", "Is Bittern a lighthouse lamp?"]
+    "question",
+    [
+        "Where did the heron stand?",
+        "When is the Coot awake?",
+        "Is Bittern a lighthouse lamp?",
+        "are you a robot?",
+        "Are you Siri?",
+    ],
 )
 def test_other_questions_about_a_name_are_not_answered_by_the_list(birds: Bot, question: str) -> None:
     assert birds.ask(question).notes == ()
