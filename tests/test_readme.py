@@ -77,3 +77,9 @@ def test_the_reply_of_the_api_is_what_one_gets(shipped: Bot) -> None:
             assert got.pop(measured)
         assert got["passages"][0].pop("score") > 0
     assert reply == expected
+
+
+def test_the_index_readme_names_every_built_file(shipped: Bot) -> None:
+    page = (REPOSITORY / "index" / "README.md").read_text(encoding="utf-8")
+    files = {name.split("/")[0] for name in shipped.snapshot.manifest.files} | {"manifest.json"}
+    assert all(f"snapshots/<id>/{name}" in page for name in files)
