@@ -11,9 +11,9 @@ from bot import __version__
 from bot.documents import read_corpus
 from bot.encoder import find_model
 from bot.engine import load_encoder
-from bot.errors import BotError
+from bot.errors import BotError, SnapshotMismatch
 from bot.settings import Settings
-from bot.snapshot import checked_files, corpus_digest, open_snapshot, read_manifest, snapshot_ids
+from bot.snapshot import SCHEMA_VERSION, checked_files, corpus_digest, open_snapshot, read_manifest, snapshot_ids
 from bot.types import Encoder
 
 _PACKAGES = ("sentence-transformers", "torch", "faiss-cpu", "tantivy", "fastapi", "uvicorn")
@@ -65,6 +65,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         role = "in use" if number == 0 else "kept"
         try:
             manifest = read_manifest(settings.index, name)
+            if manifest.built_by.schema_version != SCHEMA_VERSION:
+                raise SnapshotMismatch("format", str(manifest.built_by.schema_version), str(SCHEMA_VERSION))
             checked_files(settings.index, name, manifest)
             if encoder is not None:
                 open_snapshot(settings.index, name, encoder, aim=settings.passage_tokens)
