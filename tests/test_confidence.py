@@ -11,6 +11,7 @@ from bot.confidence import Signals, shipped_calibration, signals_of
 from bot.engine import Bot
 from bot.query import understand
 from bot.search import search
+from tests.conftest import REPOSITORY
 
 unit = st.floats(0, 1)
 
@@ -43,3 +44,9 @@ def test_a_question_for_a_number_lacks_it_where_no_sentence_holds_one(shipped: B
     lacking = signals("What is the phone number of INHOPE?")
     assert held["lacks_plain"] == 0 and held["sentence"] > 0
     assert lacking["lacks_plain"] == 1 and lacking["sentence"] == 0
+
+
+def test_nothing_is_quoted_to_what_is_off_topic(shipped: Bot) -> None:
+    """The questions that the weights were fitted on: a guard against slipping back, not a measure."""
+    lines = (REPOSITORY / "tests" / "evaluation" / "off_topic.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if shipped.ask(line).status != "not_found"] == []
