@@ -206,14 +206,10 @@ def serve(
         import uvicorn
 
         from bot.api.app import create_app
-        from bot.engine import open_bot
-        from bot.errors import SnapshotMissing
-        from bot.snapshot import snapshot_ids
+        from bot.engine import is_built, open_bot
 
         settings = load_settings(corpus=corpus, index=index, model=model, host=host, port=port)
-        try:
-            snapshot_ids(settings.index)
-        except SnapshotMissing:
+        if not is_built(settings):
             _build(settings)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
         logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -265,7 +261,7 @@ def _score_folder(folder: Path, queries: Path | None, settings: Settings) -> dic
     from bot.evaluate import index_ranking_set, load_ranking_set, score_ranking
 
     ranking = load_ranking_set(folder, queries)
-    encoder = load_encoder(settings)
+    encoder = load_encoder(settings, sample=(document.text for document in ranking.documents))
     with _progress() as told:
         snapshot = index_ranking_set(ranking, encoder, settings.passage_tokens, told)
     return score_ranking(ranking, snapshot, encoder)

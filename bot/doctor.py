@@ -9,14 +9,15 @@ from importlib.metadata import PackageNotFoundError, version
 
 from bot import __version__
 from bot.documents import read_corpus
-from bot.encoder import find_model
-from bot.engine import load_encoder
+from bot.engine import export_folder, load_encoder
 from bot.errors import BotError, SnapshotMismatch
+from bot.export import find_export
+from bot.model import find_model
 from bot.settings import Settings
 from bot.snapshot import SCHEMA_VERSION, checked_files, corpus_digest, open_snapshot, read_manifest, snapshot_ids
 from bot.types import Encoder
 
-_PACKAGES = ("sentence-transformers", "torch", "faiss-cpu", "tantivy", "fastapi", "uvicorn")
+_PACKAGES = ("sentence-transformers", "torch", "onnxruntime", "faiss-cpu", "tantivy", "fastapi", "uvicorn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
     encoder: Encoder | None = None
     try:
         model = find_model(settings)
+        yield Finding(True, f"model {settings.model}: weights have sha256 {model.sha256}")
         encoder = load_encoder(settings)
-        yield Finding(True, f"model {settings.model}: weights have sha256 {model.sha256}, {encoder.dim} dimensions")
+        yield Finding(True, f"{encoder.dim} dimensions; {find_export(model, export_folder(settings))}")
     except BotError as error:
         yield Finding(False, str(error))
 

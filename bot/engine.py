@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from bot.answer import make_answer
 from bot.documents import Corpus, FileReport, read_corpus
 from bot.documents.canonical import line
-from bot.encoder import TorchEncoder, find_model, fingerprint
-from bot.errors import EmptyQuestion, QuestionTooLong, SnapshotDamaged, SnapshotError
+from bot.encoder import Prefixes
+from bot.errors import EmptyQuestion, ModelError, QuestionTooLong, SnapshotDamaged, SnapshotError, SnapshotMissing
+from bot.export import Export, find_export, make_export, open_export
+from bot.model import find_model
 from bot.query import understand
 from bot.search import search
 from bot.settings import MAX_QUESTION, Settings
@@ -59,14 +62,47 @@ class Bot:
         return make_answer(plain, query, hits, self.snapshot, self.starters)
 
 
-def load_encoder(settings: Settings) -> Encoder:
-    """Load the embedding model that the settings name.
+def export_folder(settings: Settings) -> Path:
+    """Return where exported models are kept."""
+    return settings.encoder_folder or settings.index / "encoder"
 
-    :raises ModelError: if it is missing or not the one it should be.
+
+def load_encoder(settings: Settings, sample: Iterable[str] | None = None) -> Encoder:
+    """Load the encoder of the model that the settings name, as it was exported.
+
+    :param sample: texts of the corpus, to check an export by; when given, a missing one is made.
+    :raises ModelError: if the model is missing or not the one it should be, or was not exported yet.
     """
-    return TorchEncoder(
-        find_model(settings), question_prefix=settings.question_prefix, passage_prefix=settings.passage_prefix
-    )
+    model, prefixes = find_model(settings), _prefixes(settings)
+    folder = export_folder(settings)
+    export = find_export(model, folder)
+    if export is None and sample is not None:
+        export = make_export(model, folder, tuple(sample))
+    return open_export(_exported(export, folder), model, folder, prefixes)
+
+
+def _prefixes(settings: Settings) -> Prefixes:
+    return Prefixes(settings.question_prefix, settings.passage_prefix)
+
+
+def _exported(export: Export | None, folder: Path) -> Export:
+    if export is None:
+        raise ModelError(f"the model was not exported to {str(folder)!r} yet: run `signpost index`")
+    return export
+
+
+def is_built(settings: Settings) -> bool:
+    """Whether there is something to open, sound or not.
+
+    :raises ModelError: if the embedding model is missing or not the one it should be.
+    """
+    try:
+        return (
+            bool(snapshot_ids(settings.index))
+            and find_export(find_model(settings), export_folder(settings)) is not None
+        )
+    except SnapshotMissing:
+        return False
 
 
 def open_bot(settings: Settings) -> Bot:
@@ -80,14 +116,15 @@ def open_bot(settings: Settings) -> Bot:
     :raises ModelError: if the embedding model is missing or not the one it should be.
     """
     names = snapshot_ids(settings.index)
-    model = find_model(settings)
-    expected = built_by(fingerprint(model, settings.question_prefix, settings.passage_prefix), settings.passage_tokens)
+    model, folder = find_model(settings), export_folder(settings)
+    export = _exported(find_export(model, folder), folder)
+    expected = built_by(export.fingerprint(_prefixes(settings)), settings.passage_tokens)
     faults = []
     encoder = None
     for name in names:
         try:
             check_builder(read_manifest(settings.index, name), expected)  # before the model is loaded, which takes long
-            encoder = encoder or load_encoder(settings)
+            encoder = encoder or open_export(export, model, folder, _prefixes(settings))
             snapshot = open_snapshot(settings.index, name, encoder, aim=settings.passage_tokens)
         except SnapshotDamaged as error:
             _log.error("%s", error)
@@ -129,7 +166,7 @@ def build_index(settings: Settings, progress: Callable[[int], Progress] | None =
     :raises ModelError: if the embedding model is missing or not the one it should be.
     """
     corpus = read_corpus(settings.corpus)
-    encoder = load_encoder(settings)
+    encoder = load_encoder(settings, sample=_stretches(corpus))
     snapshot = _same(corpus, settings, encoder)
     built = snapshot is None
     if snapshot is None:
@@ -146,6 +183,13 @@ def build_index(settings: Settings, progress: Callable[[int], Progress] | None =
         complete=corpus.complete,
         unanswered=tuple(question for question in wanted if bot.ask(question, top_k=1).status != "answered"),
     )
+
+
+def _stretches(corpus: Corpus) -> Iterator[str]:
+    for document in corpus.documents:
+        for block in document.blocks:
+            if block.kind != "heading":
+                yield document.text[block.start : block.end]
 
 
 def _same(corpus: Corpus, settings: Settings, encoder: Encoder) -> Snapshot | None:

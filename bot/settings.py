@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     )
     question_prefix: str = Field("", max_length=200, description='put before a question, e.g. "query: " for E5 models')
     passage_prefix: str = Field("", max_length=200, description='put before a passage, e.g. "passage: " for E5 models')
+    encoder_folder: Path | None = Field(
+        None, description="folder with the exported model; when empty, `encoder` below the index folder"
+    )
     passage_tokens: int = Field(160, ge=32, le=4_096, description="length a passage aims at, in the model's tokens")
     name: str = Field("Signpost", min_length=1, max_length=60, description="name shown on the pages")
     suggestions: tuple[Starter, ...] = Field(

@@ -94,10 +94,15 @@ def words() -> Encoder:
     return WordEncoder()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Export the model once for all tests, and keep it between runs as pytest keeps its own notes."""
+    os.environ["SIGNPOST_ENCODER_FOLDER"] = str(config.cache.mkdir("encoder"))
+
+
 @pytest.fixture(scope="session")
 def model() -> Encoder:
     """The real packaged model."""
-    return load_encoder(load_settings())
+    return load_encoder(load_settings(), sample=FILES.values())
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> Path:

@@ -14,7 +14,8 @@ ORDER = """
     types errors settings
     documents.content documents.canonical documents.builder documents.frontmatter documents.html documents.markdown
     documents.plain documents
-    passages encoder lexical vocabulary lists snapshot question query search confidence answer engine evaluate doctor
+    passages model encoder export
+    lexical vocabulary lists snapshot question query search confidence answer engine evaluate doctor
     widget widget.pages api api.schemas api.limits api.observe api.routes api.app
     cli __main__
 """.split()

@@ -1,0 +1,255 @@
+"""A sentence-transformers model -> graphs that serve without torch: made once, checked against the original, kept.
+
+    <folder>/<name>/
+      record.json          what was made of which model, the sha256 of the graphs, how near they are to the original
+      float32.onnx         encodes passages
+      int8.onnx            encodes questions: weights quantised per channel, a quarter of the size
+
+Pooling and normalising are part of the graph. The export is ``torch.onnx.export``'s, as sentence-transformers' own
+needs packages that do not go with its version 6 (ONNX opset 17; quantising: Jacob et al., "Quantization and Training of
+Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bot.encoder import Graph, OnnxEncoder, Prefixes, TorchEncoder
+from bot.errors import ModelError
+from bot.model import Model
+from bot.types import Encoder
+
+#: Part of an encoder's identity: raise it when a model would be exported differently.
+EXPORT_VERSION = 1
+
+#: A quantised graph is kept if its vectors are on average this near (cosine) to the original's.
+NEAR_ENOUGH = 0.99
+_EXACT = 0.9999
+
+#: Texts that are compared, and the longest stretch of each, in characters.
+_SAMPLE, _STRETCH = 64, 1_000
+
+_OPSET = 17
+
+#: Seconds after which a half-made export belongs to no process any more.
+_STALE = 3_600
+
+_log = logging.getLogger("signpost")
+
+
+class Export(BaseModel):
+    """What stands in ``record.json``. ``cosine`` is the mean, ``lowest`` the least of the compared texts'.
+
+    ``precision`` is that of the graph for questions; ``torch`` if the model could not be exported.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    model: str
+    precision: Literal["int8", "float32", "torch"]
+    questions: str
+    passages: str
+    longest: int
+    pad: int
+    cosine: float
+    lowest: float
+    compared: int
+
+    def fingerprint(self, prefixes: Prefixes) -> str:
+        """Return what identifies the encoder that this makes: the model, the graph for questions and the prefixes."""
+        return " ".join(filter(None, (self.model, self.precision, self.questions[:16], str(prefixes))))
+
+    def __str__(self) -> str:
+        if self.precision == "torch":
+            return "questions are encoded with torch, as the model could not be exported"
+        return (
+            f"questions are encoded in {self.precision}, cosine to the original {self.cosine:.4f} on average, "
+            f"{self.lowest:.4f} at least, of {self.compared} texts"
+        )
+
+
+def home_of(model: Model, folder: Path) -> Path:
+    """Return where a model's export is kept below a folder."""
+    return folder / hashlib.sha256(f"{EXPORT_VERSION} {model.name}".encode()).hexdigest()[:16]
+
+
+def find_export(model: Model, folder: Path) -> Export | None:
+    """Return what was exported of a model, or ``None`` if nothing was. The graphs are checked when they are loaded.
+
+    :raises ModelError: if the record cannot be read.
+    """
+    path = home_of(model, folder) / "record.json"
+    try:
+        found = Export.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise ModelError(f"{str(path)!r} cannot be read: remove its folder and run `signpost index`") from error
+    return found if found.model == model.name else None
+
+
+def open_export(export: Export, model: Model, folder: Path, prefixes: Prefixes) -> Encoder:
+    """Load the encoder that an export describes.
+
+    :raises ModelError: if a graph is not what was exported.
+    """
+    return (
+        TorchEncoder(model, prefixes)
+        if export.precision == "torch"
+        else _opened(export, model, home_of(model, folder), prefixes)
+    )
+
+
+def _opened(export: Export, model: Model, home: Path, prefixes: Prefixes) -> OnnxEncoder:
+    return OnnxEncoder(
+        model,
+        prefixes,
+        questions=Graph(home / f"{export.precision}.onnx", export.questions),
+        passages=Graph(home / "float32.onnx", export.passages),
+        longest=export.longest,
+        pad=export.pad,
+        fingerprint=export.fingerprint(prefixes),
+    )
+
+
+def make_export(model: Model, folder: Path, sample: Sequence[str]) -> Export:
+    """Export a model and compare the graphs with it; what is not near enough is not used.
+
+    :param sample: texts of the kind that will be encoded; some of them are compared.
+    :raises ModelError: if the model cannot be loaded, or the disk refuses.
+    """
+    reference = TorchEncoder(model, Prefixes())
+    home = home_of(model, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _work_folder(folder) as work:
+            export = _export(reference, model, work, _chosen(sample))
+            (work / "record.json").write_text(export.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            shutil.rmtree(home, ignore_errors=True)
+            with contextlib.suppress(FileExistsError, NotADirectoryError):  # another process was faster, with the same
+                work.rename(home)
+    except OSError as error:
+        raise ModelError(f"the exported model could not be written to {str(folder)!r}: {error.strerror}") from error
+    return find_export(model, folder) or export
+
+
+@contextlib.contextmanager
+def _work_folder(folder: Path) -> Iterator[Path]:
+    """A folder of this process' own; those that killed processes left behind are cleared."""
+    for leftover in folder.glob(".exporting-*"):
+        if time.time() - leftover.stat().st_mtime > _STALE:
+            shutil.rmtree(leftover, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=".exporting-", dir=folder))
+    try:
+        work.chmod(0o755)
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _chosen(sample: Sequence[str]) -> list[str]:
+    texts = [text[:_STRETCH] for text in sample if text.strip()] or ["Is this near enough?"]
+    return [texts[round(place)] for place in np.linspace(0, len(texts) - 1, min(_SAMPLE, len(texts)))]
+
+
+def _export(reference: TorchEncoder, model: Model, work: Path, sample: Sequence[str]) -> Export:
+    vectors = reference.encode_passages(sample)
+    pad = int(getattr(reference.module.tokenizer, "pad_token_id", None) or 0)
+    nothing = Export(
+        model=model.name, precision="torch", questions="", passages="",
+        longest=reference.max_tokens, pad=pad, cosine=1, lowest=1, compared=len(sample),
+    )  # fmt: skip
+    try:
+        with _quietly():
+            _write_float32(reference, work / "float32.onnx")
+            _write_int8(work / "float32.onnx", work / "int8.onnx")
+        for precision, needed in (("int8", NEAR_ENOUGH), ("float32", _EXACT)):
+            graphs = {"questions": _sha256(work / f"{precision}.onnx"), "passages": _sha256(work / "float32.onnx")}
+            export = nothing.model_copy(update={"precision": precision, **graphs})
+            encoder = _opened(export, model, work, Prefixes())
+            pairs = zip(sample, vectors, strict=True)
+            cosines = np.array([(encoder.encode_question(text) @ vector)[0] for text, vector in pairs])
+            if cosines.mean() >= needed:
+                return export.model_copy(update={"cosine": float(cosines.mean()), "lowest": float(cosines.min())})
+        reason = f"its vectors differ from the model's own (cosine {cosines.mean():.3f})"
+    except OSError:
+        raise
+    except Exception as error:  # a model may hold anything, and every layer below has its own kinds of error
+        reason = str(error).split("\n")[0]
+    _log.warning("model %s is used with torch, as it cannot be exported: %s", model.name, reason)
+    for graph in work.glob("*.onnx*"):
+        graph.unlink()
+    return nothing
+
+
+def _write_float32(reference: TorchEncoder, path: Path) -> None:
+    """Trace the model on two short texts; lengths and numbers of texts stay open."""
+    import torch
+
+    module = reference.module
+    tokens = module.tokenizer(["a short text", "and another"], padding=True, return_tensors="pt")
+    names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in tokens]
+
+    class Graphed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, *values: torch.Tensor) -> torch.Tensor:
+            features: dict[str, torch.Tensor] = dict(zip(names, values, strict=True))
+            for layer in self.inner:
+                features = layer(features)
+            return torch.nn.functional.normalize(features["sentence_embedding"], dim=1)
+
+    torch.onnx.export(
+        Graphed().eval(),
+        tuple(tokens[name] for name in names),
+        str(path),
+        input_names=names,
+        output_names=["embedding"],
+        dynamic_axes={name: {0: "texts", 1: "tokens"} for name in names} | {"embedding": {0: "texts"}},
+        opset_version=_OPSET,
+        dynamo=False,
+    )
+
+
+def _write_int8(float32: Path, path: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(float32, path, weight_type=QuantType.QInt8, per_channel=True)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Exporting warns of what is meant here: the legacy exporter, constants that it folds, no preprocessing."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    sys.stdout.flush()
+    printed = os.dup(1)
+    try:
+        with warnings.catch_warnings(), open(os.devnull, "wb") as nowhere:
+            warnings.simplefilter("ignore")
+            os.dup2(nowhere.fileno(), 1)  # what cannot be exported is printed by torch's C++, graph and all
+            yield
+    finally:
+        os.dup2(printed, 1)
+        os.close(printed)
+        logging.disable(before)
