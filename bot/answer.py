@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from urllib.parse import quote as percent_encode
 
-from bot.confidence import judge, unknown_words
+from bot.confidence import Calibration, judge, unknown_words
+from bot.explain import explain_answer
+from bot.language import NAMES
 from bot.query import Query
 from bot.snapshot import Snapshot
 from bot.types import Answer, Citation, CitedPassage, Document, Hit, Links, Passage, Quote, Span
@@ -15,32 +17,48 @@ _FRAGMENT_WORDS = 5
 
 
 def make_answer(
-    question: str, query: Query, hits: Sequence[Hit], snapshot: Snapshot, starters: Sequence[str]
+    question: str,
+    query: Query,
+    hits: Sequence[Hit],
+    snapshot: Snapshot,
+    *,
+    top_k: int,
+    calibration: Calibration,
+    starters: Sequence[str] = (),
+    explain: bool = False,
 ) -> Answer:
-    """Put an answer together. Every text in it is a stretch of a document; nothing is written here."""
-    verdict = judge(query, hits, snapshot)
+    """Put an answer together. Every quote in it is a stretch of a document; nothing is written here but notes."""
+    verdict = judge(query, hits, snapshot, calibration)
     found = verdict.status != "not_found"
     return Answer(
         question=question,
         status=verdict.status,
         confidence=verdict.confidence,
         quote=_quote(query, hits[0], snapshot) if found else None,
-        passages=tuple(_cite(hit, snapshot.documents[hit.passage.document]) for hit in hits),
-        unknown_words=() if found else unknown_words(query.text, snapshot.lexical),
+        passages=tuple(_cite(hit, snapshot) for hit in hits[:top_k]),
+        unknown_words=() if found or query.foreign else unknown_words(query.text, snapshot.lexical),
         suggestions=() if found else tuple(starters),
         corrections=query.corrections,
         expansions=query.expansions,
-        notes=_notes(query, hits),
+        notes=tuple(_notes(query, hits)),
         snapshot=snapshot.id,
+        explanation=explain_answer(query, hits[:top_k], verdict, snapshot, calibration) if explain else None,
     )
 
 
-def _notes(query: Query, hits: Sequence[Hit]) -> tuple[str, ...]:
-    """Say whether a name stands in the list that was looked through, and claim no more than that."""
+def _notes(query: Query, hits: Sequence[Hit]) -> Iterator[str]:
+    """Say what the quote alone does not, and claim no more than that.
+
+    Whether a name stands in the list that was looked through; that a question's language is not understood.
+    """
     lookup = query.lookup
-    if lookup is None or not hits or not lookup.is_in(hits[0].passage):
-        return ()
-    return (f"{lookup.name} is {'not ' if lookup.entry is None else ''}named in this list.",)
+    if lookup is not None and hits and lookup.is_in(hits[0].passage):
+        yield f"{lookup.name} is {'not ' if lookup.entry is None else ''}named in this list."
+    if query.foreign is not None:
+        yield (
+            f"This question seems to be in {NAMES[query.foreign]}, which this search does not understand: "
+            "what is shown was found by names and numbers only."
+        )
 
 
 def _quote(query: Query, hit: Hit, snapshot: Snapshot) -> Quote:
@@ -54,14 +72,25 @@ def _quote(query: Query, hit: Hit, snapshot: Snapshot) -> Quote:
     return Quote(hit.passage.sentence_text(hit.best_sentence), hit.passage.id, start, end)
 
 
-def _cite(hit: Hit, document: Document) -> CitedPassage:
+def _cite(hit: Hit, snapshot: Snapshot) -> CitedPassage:
     passage = hit.passage
     marked = passage.sentences[hit.best_sentence]
     return CitedPassage(
         hit=hit,
-        citation=cite(passage, document, marked),
+        citation=cite(passage, snapshot.documents[passage.document], marked),
+        elsewhere=tuple(
+            cite(other, snapshot.documents[other.document], _same_sentence(passage, marked, other))
+            for other in hit.elsewhere
+        ),
         highlights=(Span(marked.start - passage.start, marked.end - passage.start),),
     )
+
+
+def _same_sentence(passage: Passage, marked: Span, other: Passage) -> Span:
+    """Where another passage has the marked sentence; its first sentence where the words differ."""
+    words = passage.text[marked.start - passage.start : marked.end - passage.start]
+    texts = [other.sentence_text(number) for number in range(len(other.sentences))]
+    return other.sentences[texts.index(words) if words in texts else 0]
 
 
 def cite(passage: Passage, document: Document, marked: Span) -> Citation:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -30,7 +30,8 @@ from bot.errors import BotError, SettingsError
 from bot.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from bot.api.schemas import AnswerOut
+    from bot.api.schemas import AnswerOut, PassageOut
+    from bot.evaluate import Figures
     from bot.types import Progress as Told
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -135,7 +136,9 @@ def ask(
     model: ModelFlag = None,
     top_k: Annotated[int, typer.Option("--top-k", min=1, max=20, help="Most passages to show.")] = 5,
     json: Annotated[bool, typer.Option("--json", help="Print the API's reply.")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Also show the scores that made the order.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also show the scores, the words that matched and why.")
+    ] = False,
 ) -> None:
     """Ask one question; the same answer as the API gives."""
     with _faults_in_one_line():
@@ -144,8 +147,8 @@ def ask(
 
         opened = open_bot(load_settings(index=index, model=model))
         started = time.perf_counter()
-        answer = opened.ask(question, top_k=top_k)
-        reply = AnswerOut.of(answer, explain=explain, took_ms=(time.perf_counter() - started) * 1e3)
+        answer = opened.ask(question, top_k=top_k, explain=explain)
+        reply = AnswerOut.of(answer, took_ms=(time.perf_counter() - started) * 1e3)
     if json:
         print(reply.model_dump_json())
     else:
@@ -164,33 +167,46 @@ def _show(reply: AnswerOut) -> None:
         _out.print(Text(f"Searched for “{changed.searched}” instead of “{changed.written}”."), soft_wrap=True)
     if reply.answer is not None:
         _out.print(Padding(Text(f"“{reply.answer.text}”", style="bold green"), (1, 2)))
-        for note in reply.notes:
-            _out.print(Text(note, style="bold"), soft_wrap=True)
-    elif reply.unknown_words:
+    for note in reply.notes:
+        _out.print(Text(note, style="bold"), soft_wrap=True)
+    if reply.answer is None and reply.unknown_words:
         _out.print(Text("The documents never use: " + ", ".join(reply.unknown_words)))
     if reply.passages:
         _out.print(Text("Sources" if reply.answer else "Nearest passages, which may not help", style="bold"))
     for number, passage in enumerate(reply.passages, 1):
-        citation = passage.citation
-        day = citation.updated or citation.published
-        details = (citation.publisher, f"{day.day} {day:%B %Y}" if day else None, citation.links.source)
-        _out.print(Text.assemble((f"{number}. ", "bold"), (citation.title, "bold"), (f"  {passage.id}", "dim")))
-        if any(details):
-            _out.print(Text("   " + " · ".join(filter(None, details)), style="dim"), soft_wrap=True)
-        text = Text(passage.text)
-        for span in passage.highlights:
-            text.stylize("green", span.start, span.end)
-        _out.print(Padding(text, (0, 3)))
-        if passage.scores is not None:
-            scores = passage.scores
-            _out.print(
-                f"   score {passage.score:.3f} = passage {scores.passage:.3f}, best sentence {scores.sentence:.3f}, "
-                f"BM25 {scores.lexical:.2f}"
-            )
+        _show_passage(number, passage)
+        if reply.explanation is not None:
+            matched = ", ".join(reply.explanation.matched[number - 1]) or "none"
+            _out.print(Text(f"   words that matched: {matched}", style="dim"), soft_wrap=True)
+    if reply.explanation is not None:
+        _out.print(Text("Why", style="bold"))
+        for reason in reply.explanation.reasons:
+            _out.print(Text(f"- {reason}"), soft_wrap=True)
+        signals = ", ".join(f"{name} {value:.3f}" for name, value in reply.explanation.signals.items())
+        _out.print(Text(f"  {signals}", style="dim"), soft_wrap=True)
     if reply.suggestions:
         _out.print(Text("Questions that the documents answer:", style="bold"))
         for suggestion in reply.suggestions:
             _out.print(Text(f"- {suggestion}"))
+
+
+def _show_passage(number: int, passage: PassageOut) -> None:
+    citation = passage.citation
+    day = citation.updated or citation.published
+    details = (citation.publisher, f"{day.day} {day:%B %Y}" if day else None, citation.links.source)
+    _out.print(Text.assemble((f"{number}. ", "bold"), (citation.title, "bold"), (f"  {passage.id}", "dim")))
+    if any(details):
+        _out.print(Text("   " + " · ".join(filter(None, details)), style="dim"), soft_wrap=True)
+    text = Text(passage.text)
+    for span in passage.highlights:
+        text.stylize("green", span.start, span.end)
+    _out.print(Padding(text, (0, 3)))
+    for other in passage.elsewhere:
+        place = f"{other.document}#{other.start}-{other.end}"
+        _out.print(Text.assemble("   Also in: ", other.title, (f"  {place}", "dim")), soft_wrap=True)
+    if passage.scores is not None:
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in passage.scores)
+        _out.print(Text(f"   score {passage.score:.3f}: {scores}", style="dim"), soft_wrap=True)
 
 
 @app.command()
@@ -239,11 +255,27 @@ def evaluate(
     model: ModelFlag = None,
     queries: Annotated[Path | None, typer.Option("--queries", help="Another file of questions for the folder.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one object on the last line.")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Also write a page (.html) with every question, worst first.")
+    ] = None,
 ) -> None:
     """Measure: how often the right passage is found, and whether the confidence means what it says."""
+    from bot.report import check_report_path, write_report
+
     with _faults_in_one_line():
         settings = load_settings(corpus=corpus, index=index, model=model)
-        scores = _score_folder(path, queries, settings) if path.is_dir() else _score_file(path, settings)
+        if report is not None:
+            check_report_path(report)  # before the work, which can take long
+        scores, page = _score_folder(path, queries, settings) if path.is_dir() else _score_file(path, settings)
+        try:
+            if report is not None:
+                write_report(report, page())
+                _err.print(Text(f"report written to {report}"), soft_wrap=True)
+        finally:  # a report that cannot be written takes no figures with it
+            _show_scores(scores, json)
+
+
+def _show_scores(scores: Figures, json: bool) -> None:
     if json:
         print(dumps(scores))
         return
@@ -256,48 +288,75 @@ def evaluate(
         _out.print(Text(f"{kind}: " + ", ".join(f"{name} {share}" for name, share in shares.items())), soft_wrap=True)
 
 
-def _score_folder(folder: Path, queries: Path | None, settings: Settings) -> dict[str, Any]:
+def _score_folder(folder: Path, queries: Path | None, settings: Settings) -> tuple[Figures, Callable[[], str]]:
+    """Return what is measured, and what makes the report of it."""
     from bot.engine import load_encoder
-    from bot.evaluate import index_ranking_set, load_ranking_set, score_ranking
+    from bot.evaluate import index_ranking_set, load_ranking_set, rank_questions, ranking_figures
+    from bot.report import ranking_report
 
     ranking = load_ranking_set(folder, queries)
     encoder = load_encoder(settings, sample=(document.text for document in ranking.documents))
     with _progress() as told:
         snapshot = index_ranking_set(ranking, encoder, settings.passage_tokens, told)
-    return score_ranking(ranking, snapshot, encoder)
+    ranked = rank_questions(ranking, snapshot, encoder)
+    scores = ranking_figures(ranking, ranked)
+    return scores, lambda: ranking_report(scores, ranking, ranked)
 
 
-def _score_file(path: Path, settings: Settings) -> dict[str, Any]:
+def _score_file(path: Path, settings: Settings) -> tuple[Figures, Callable[[], str]]:
+    """Return what is measured, and what makes the report of it."""
     from bot.engine import open_bot
-    from bot.evaluate import auroc, calibration_error, judge_questions, load_questions, risk_coverage, score_questions
+    from bot.evaluate import judge_questions, load_questions, question_figures
+    from bot.report import questions_report
 
-    questions = load_questions(path)
-    judged = judge_questions(questions, open_bot(settings))
-    *kinds, total = score_questions(judged)
-    error = auroc(judged)
-    shown = [points for number, points in enumerate(risk_coverage(judged)) if number % max(1, len(judged) // 20) == 0]
-    return {
-        "dataset": path.name,
-        "questions": len(questions),
-        "answerable": total.questions,
-        "hit@1": round(total.hit_at_1, 4),
-        "hit@3": round(total.hit_at_3, 4),
-        "hit@5": round(total.hit_at_5, 4),
-        "marked": round(total.marked, 4),
-        "auroc": None if error is None else round(error, 4),
-        "expected_calibration_error": round(calibration_error(judged), 4),
-        "risk_coverage": [[round(coverage, 3), round(risk, 3)] for coverage, risk in shown],
-        "kinds": {
-            kind.kind: {
-                "questions": kind.questions,
-                "hit@1": round(kind.hit_at_1, 2),
-                "hit@3": round(kind.hit_at_3, 2),
-                "hit@5": round(kind.hit_at_5, 2),
-                "marked": round(kind.marked, 2),
-            }
-            for kind in kinds
-        },
-    }
+    judged = judge_questions(load_questions(path), open_bot(settings))
+    scores = question_figures(path.name, judged)
+    return scores, lambda: questions_report(scores, judged)
+
+
+@app.command()
+def calibrate(
+    path: Annotated[Path, typer.Argument(help="A file of labelled questions about your documents.")],
+    index: IndexFlag = None,
+    model: ModelFlag = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one object on the last line.")] = False,
+) -> None:
+    """Refit how sure an answer may be on your own questions; kept only where that is better."""
+    with _faults_in_one_line():
+        from bot.calibrate import calibration_file, example_of, recalibrate, save_calibration
+        from bot.confidence import shipped_calibration
+        from bot.engine import open_bot
+        from bot.evaluate import load_questions
+
+        settings = load_settings(index=index, model=model)
+        bot = open_bot(settings)
+        asked = (
+            example_of(question.standalone or question.question, question.answerable, bot.snapshot, bot.encoder)
+            for question in load_questions(path)
+        )
+        result = recalibrate([example for example in asked if example is not None], shipped_calibration())
+        if result.better:
+            save_calibration(result.fitted, settings.index)
+    place = calibration_file(settings.index)
+    if json:
+        figures = {"log_loss": result.log_loss, "expected_calibration_error": result.error, "auroc": result.auroc}
+        rounded = {name: [round(value, 4) for value in pair] for name, pair in figures.items()}
+        print(dumps({"questions": result.questions, "answerable": result.answerable, "kept": result.better, **rounded}))
+        return
+    table = Table("", "as shipped", "refitted", box=None, pad_edge=False)
+    for name, (before, after) in (
+        ("log loss, lower is better", result.log_loss),
+        ("expected calibration error", result.error),
+        ("AUROC", result.auroc),
+    ):
+        table.add_row(name, f"{before:.3f}", f"{after:.3f}")
+    _out.print(table)
+    _out.print(
+        f"The weights fitted to {result.questions} questions are kept in {place}."
+        if result.better
+        else "The weights stay as they were: these questions make them no better.",
+        soft_wrap=True,
+    )
 
 
 @app.command()

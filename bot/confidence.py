@@ -1,19 +1,21 @@
-"""Hits -> how sure: the product of two probabilities, each a logistic model of signals that mean the same anywhere.
+"""Hits -> how sure: a logistic model of signals that mean the same on any corpus.
 
-That the documents are *about* what is asked: how near the best passage is, and whether the words are known, tell
-weather, sport and small talk apart. That they *hold* it, being about it: nearness can not tell a question that they
-answer from a near miss, where only the fact is missing; whether the marked sentence holds the kind of thing that is
-asked for, and how much of the question stands in it, beside it and above it, can.
+Nearness alone tells weather, sport and small talk apart, but not a question that the documents answer from a near miss,
+where only the fact is missing: the right page, without the phone number. What tells these is what the question asks
+*about* its topic. The words that the title and headings hold say what it is about; the others say what it wants to
+know, and must stand in the passage; and the marked sentence must hold the kind of thing that is asked for, besides the
+words of the question itself.
 
 The weights stand in ``calibration.json``; ``tests/evaluation/calibrate.py`` fitted them and prints how well they do.
+``signpost calibrate`` refits them on an operator's own questions.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.resources import files
 
@@ -27,27 +29,33 @@ from bot.types import Hit, Status
 #: A list either holds a name or does not; what may be wrong is whether the question asks about that list.
 LOOKUP_CONFIDENCE = 0.9
 
+#: Hits that are read: the best, and those after it whose scores are what it stands out from.
+JUDGED = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What the confidence is made of; all but ``matched`` lie between -1 and 1.
+    """What the confidence is made of.
 
-    ``passage``: best cosine of any passage. ``best_sentence``: best cosine of any sentence of theirs. ``sentence``:
-    cosine of the marked sentence, 0 if it lacks what is asked for. ``covered``: share of the question's content, by
-    idf, in the marked sentence, its neighbours and headings. ``unknown``: share of the question's content, by idf,
-    that the corpus never uses. ``matched``: log of 1 + the number of content words covered. ``lacks_plain``,
-    ``lacks_vague``: 1 if the marked sentence lacks the kind of thing that is asked for, where that is plain to tell
-    (a number, a date) or not (a name, a reason).
+    ``passage``: best cosine of any passage, -1 to 1. ``sentence``: cosine of the marked sentence, -1 to 1. ``margin``:
+    how far the best score stands out from the next five, on average, 0 to 1. ``covered``: share of the question's
+    content words, by idf, in the marked sentence, those beside it, the title and headings. ``asked_covered``: share,
+    by idf, of what is asked about the topic that the passage holds, the topic being the words that the title and the
+    headings hold; 1 if nothing else is asked. ``asked_missing``: how much it lacks, by idf, in words as rare as any; of
+    two questions with the same share covered the longer one lacks more, and may. ``lacks_kind``: 1 if the marked
+    sentence lacks what is asked for (a number, a date), where that is plain to tell.
     """
 
     passage: float
-    best_sentence: float
     sentence: float
+    margin: float
     covered: float
-    unknown: float
-    matched: float
-    lacks_plain: float
-    lacks_vague: float
+    asked_covered: float
+    asked_missing: float
+    lacks_kind: float
+
+
+SIGNALS = tuple(field.name for field in fields(Signals))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +66,24 @@ class Calibration:
     it is given with a request to check it.
     """
 
-    about: Mapping[str, float]
-    holds: Mapping[str, float]
+    weights: Mapping[str, float]
     unsure_from: float
     answered_from: float
+
+    def __post_init__(self) -> None:
+        if set(self.weights) != {*SIGNALS, "constant"} or not 0 <= self.unsure_from <= self.answered_from <= 1:
+            raise ValueError("a calibration has a weight for each signal and two thresholds between 0 and 1")
 
     def confidence(self, signals: Signals) -> float:
         """Return the probability, 0 to 1, that the passages answer the question."""
         values = asdict(signals) | {"constant": 1.0}
-        return _logistic(self.about, values) * _logistic(self.holds, values)
+        return 1 / (1 + math.exp(-sum(weight * values[name] for name, weight in self.weights.items())))
 
-
-def _logistic(weights: Mapping[str, float], values: Mapping[str, float]) -> float:
-    return 1 / (1 + math.exp(-sum(weight * values[name] for name, weight in weights.items())))
+    def status(self, confidence: float) -> Status:
+        """Return what an answer of a confidence is called."""
+        if confidence < self.unsure_from:
+            return "not_found"
+        return "answered" if confidence >= self.answered_from else "unsure"
 
 
 @cache
@@ -81,52 +94,72 @@ def shipped_calibration() -> Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``confidence`` is the probability, 0 to 1, that the passages answer the question."""
+    """``confidence`` is the probability, 0 to 1, that the passages answer the question.
+
+    ``signals`` is what it was made of; ``None`` without hits and where a list was looked through.
+    """
 
     status: Status
     confidence: float
+    signals: Signals | None = None
 
 
-def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Verdict:
-    """Say how sure it is that the best hits answer the question. No hits, no answer."""
+def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot, calibration: Calibration) -> Verdict:
+    """Say how sure it is that the best hits, of which ``JUDGED`` are read, answer the question. No hits, no answer.
+
+    A question in a language that the encoder does not know is matched by its names and numbers alone: what is found may
+    be worth a look, and is never given as the answer.
+    """
     if not hits:
         return Verdict("not_found", 0.0)
     if query.lookup is not None and query.lookup.is_in(hits[0].passage):
         return Verdict("answered", LOOKUP_CONFIDENCE)
-    calibration = shipped_calibration()
-    confidence = calibration.confidence(signals_of(query, hits, snapshot))
-    if confidence < calibration.unsure_from:
-        return Verdict("not_found", confidence)
-    return Verdict("answered" if confidence >= calibration.answered_from else "unsure", confidence)
+    signals = signals_of(query, hits, snapshot)
+    confidence = calibration.confidence(signals)
+    if query.foreign is not None:
+        confidence = min(confidence, math.nextafter(calibration.answered_from, 0))
+    return Verdict(calibration.status(confidence), confidence, signals)
 
 
 def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals:
     """Read the signals off the hits, of which there must be one."""
     hit, lexical = hits[0], snapshot.lexical
-    terms = set(query.terms)
-    weights = {term: lexical.idf(term) for term in terms}
-    content = sum(weights.values()) or 1.0
-    around = terms & _terms_around(hit, snapshot)
+    weights = {term: lexical.idf(term) for term in query.terms.words}
+    topic = set(terms_of(context_of(snapshot.documents[hit.passage.document].source.title, hit.passage.headings)))
+    around = topic | _terms_around(hit)
+    asked = weights.keys() - topic
+    missing = asked - set(terms_of(hit.passage.text))
     marked = hit.passage.sentence_text(hit.best_sentence)
-    lacks = query.kind is not None and not holds(marked, query.kind)
+    lacks_kind = (
+        query.kind is not None and query.kind in PLAIN_KINDS and not holds(_without(marked, weights.keys()), query.kind)
+    )
+    runners_up = [other.scores.total for other in hits[1:JUDGED]]
+
+    def share(some: Set[str], of: Set[str]) -> float:
+        whole = sum(weights[term] for term in of)
+        return sum(weights[term] for term in some) / whole if whole else 1.0
+
     return Signals(
-        passage=max(other.scores.passage for other in hits),
-        best_sentence=max(other.scores.sentence for other in hits),
-        sentence=0.0 if lacks else hit.scores.marked,
-        covered=sum(weights[term] for term in around) / content,
-        unknown=sum(weight for term, weight in weights.items() if not lexical.knows(term)) / content if terms else 1.0,
-        matched=math.log1p(len(around)),
-        lacks_plain=float(lacks and query.kind in PLAIN_KINDS),
-        lacks_vague=float(lacks and query.kind not in PLAIN_KINDS),
+        passage=max(other.scores.passage for other in hits[:JUDGED]),
+        sentence=hit.scores.marked,
+        margin=hit.scores.total - sum(runners_up) / len(runners_up) if runners_up else 0.0,
+        covered=share(weights.keys() & around, weights.keys()) if weights else 0.0,
+        asked_covered=share(asked - missing, asked),
+        asked_missing=sum(weights[term] for term in missing) / lexical.idf(""),
+        lacks_kind=float(lacks_kind),
     )
 
 
-def _terms_around(hit: Hit, snapshot: Snapshot) -> set[str]:
-    """The content words of the marked sentence, the sentences beside it, and the title and headings above."""
+def _terms_around(hit: Hit) -> set[str]:
+    """The content words of the marked sentence and of the sentences beside it."""
     passage, number = hit.passage, hit.best_sentence
     nearby = range(max(0, number - 1), min(len(passage.sentences), number + 2))
-    context = context_of(snapshot.documents[passage.document].source.title, passage.headings)
-    return set(terms_of(" ".join([context, *(passage.sentence_text(position) for position in nearby)])))
+    return set(terms_of(" ".join(passage.sentence_text(position) for position in nearby)))
+
+
+def _without(sentence: str, terms: Set[str]) -> str:
+    """A sentence without the words of the question, which can not be what it asks for."""
+    return " ".join(word for word in sentence.split() if not terms_of(word) or not set(terms_of(word)) <= terms)
 
 
 def unknown_words(question: str, lexical: Lexical) -> tuple[str, ...]:

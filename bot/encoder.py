@@ -75,7 +75,7 @@ class Graph:
         return data
 
 
-class _TokenCounting:
+class _Tokenized:
     """What both encoders know of a model's tokenizer."""
 
     def __init__(self, model: Model, prefixes: Prefixes, longest: int) -> None:
@@ -88,8 +88,12 @@ class _TokenCounting:
         """Return each text's length in tokens, special tokens included, with truncation off."""
         return [len(encoding.ids) for encoding in self._counter.encode_batch_fast(list(texts))]
 
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the numbers of each text's word pieces, in order, without special tokens and without truncation."""
+        return [encoding.ids for encoding in self._counter.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-class OnnxEncoder(_TokenCounting):
+
+class OnnxEncoder(_Tokenized):
     """Encodes with an exported graph. Texts are cut at ``max_tokens``; longer ones lose their end.
 
     A question goes through ``questions`` alone, unpadded, on the thread that asks; passages go through ``passages`` in
@@ -191,7 +195,7 @@ def _unit(rows: Embeddings) -> Embeddings:
     return scaled
 
 
-class TorchEncoder(_TokenCounting):
+class TorchEncoder(_Tokenized):
     """Encodes with sentence-transformers. Texts are cut at ``max_tokens``; longer ones lose their end.
 
     A lock guards the tokenizer's settings, which sentence-transformers changes while it encodes.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bot.answer import make_answer
+from bot.calibrate import load_calibration
+from bot.confidence import JUDGED, Calibration, shipped_calibration
 from bot.documents import Corpus, FileReport, read_corpus
 from bot.documents.canonical import line
 from bot.encoder import Prefixes
 from bot.errors import EmptyQuestion, ModelError, QuestionTooLong, SnapshotDamaged, SnapshotError, SnapshotMissing
 from bot.export import Export, find_export, make_export, open_export
+from bot.language import ENGLISH
 from bot.model import find_model
 from bot.query import understand
 from bot.search import search
@@ -38,17 +41,20 @@ _STARTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Bot:
-    """An encoder, the snapshot it built, and starter questions that this snapshot answers."""
+    """An encoder, the snapshot it built, how sure it may be, and starter questions that this snapshot answers."""
 
     encoder: Encoder
     snapshot: Snapshot
+    calibration: Calibration = field(default_factory=shipped_calibration)
     starters: tuple[str, ...] = ()
+    languages: tuple[str, ...] = (ENGLISH,)
 
-    def ask(self, question: str, *, top_k: int = 5, filters: Filters | None = None) -> Answer:
+    def ask(self, question: str, *, top_k: int = 5, filters: Filters | None = None, explain: bool = False) -> Answer:
         """Answer from the snapshot; changes nothing, so threads may share a bot.
 
         :param question: at most 1,000 characters, with at least one letter or number.
         :param top_k: most passages to return, 1 or more.
+        :param explain: also say why the answer is as it is.
         :raises QuestionTooLong: before any work is spent on it.
         :raises EmptyQuestion: if there is nothing to look for.
         """
@@ -57,9 +63,19 @@ class Bot:
         plain = line(question)
         if not any(character.isalnum() for character in plain):
             raise EmptyQuestion
-        query = understand(plain, self.snapshot, self.encoder)
-        hits = search(query, self.snapshot, self.encoder, top_k=top_k, filters=filters)
-        return make_answer(plain, query, hits, self.snapshot, self.starters)
+        query = understand(plain, self.snapshot, self.encoder, self.languages)
+        # as many as are judged, so that the confidence does not depend on how many are shown
+        hits = search(query, self.snapshot, self.encoder, top_k=max(top_k, JUDGED), filters=filters)
+        return make_answer(
+            plain,
+            query,
+            hits,
+            self.snapshot,
+            top_k=top_k,
+            calibration=self.calibration,
+            starters=self.starters,
+            explain=explain,
+        )
 
 
 def export_folder(settings: Settings) -> Path:
@@ -130,7 +146,10 @@ def open_bot(settings: Settings) -> Bot:
             _log.error("%s", error)
             faults.append(error)
         else:
-            return _with_starters(Bot(encoder, snapshot), settings.suggestions)
+            return _with_starters(
+                Bot(encoder, snapshot, load_calibration(settings.index), languages=settings.languages),
+                settings.suggestions,
+            )
     raise faults[0]
 
 
@@ -172,7 +191,7 @@ def build_index(settings: Settings, progress: Callable[[int], Progress] | None =
     if snapshot is None:
         name = publish(corpus.documents, encoder, settings.index, aim=settings.passage_tokens, progress=progress)
         snapshot = open_snapshot(settings.index, name, encoder, aim=settings.passage_tokens)
-    bot = Bot(encoder, snapshot)
+    bot = Bot(encoder, snapshot, load_calibration(settings.index), languages=settings.languages)
     wanted = (*settings.suggestions, *(question for document in corpus.documents for question in document.questions))
     return IndexReport(
         snapshot=snapshot.id,

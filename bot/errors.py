@@ -11,6 +11,7 @@
     |   +-- DocumentError      one file; the others are still read    -> CLI exit 3
     +-- SettingsError        the operator can mend it                 -> CLI exit 2
     +-- EvaluationError      the author of the questions can mend it  -> CLI exit 1
+    +-- CalibrationError     the operator can mend it                 -> CLI exit 1
     +-- ModelError           the operator can mend it                 -> CLI exit 1
     +-- SnapshotError        the operator can mend it                 -> HTTP 503, CLI exit 1
         +-- SnapshotMissing    nothing was built yet
@@ -79,6 +80,10 @@ class SettingsError(BotError):
 
 class EvaluationError(BotError):
     """A set of labelled questions cannot be read."""
+
+
+class CalibrationError(BotError):
+    """The operator's own calibration cannot be read, made or kept."""
 
 
 class ModelError(BotError):

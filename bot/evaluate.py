@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import ir_measures
 from ir_measures import R, Success, nDCG
@@ -26,11 +27,14 @@ from bot.errors import EvaluationError, SnapshotError
 from bot.query import understand
 from bot.search import search
 from bot.snapshot import Snapshot, built_by, corpus_digest, current_id, open_snapshot, publish
-from bot.types import Answer, Document, Encoder, Progress, Source
+from bot.types import Answer, Document, Encoder, Passage, Progress, Source
 
 #: Passages that are ranked to find the best hundred documents.
 _DEPTH = 500
 _DOCUMENTS = 100
+
+#: Bins of equal width that confidence is sorted into.
+_BINS = 10
 
 _MEASURES = {
     "ndcg@5": nDCG @ 5,
@@ -41,6 +45,10 @@ _MEASURES = {
     "hit@3": Success @ 3,
     "hit@5": Success @ 5,
 }
+
+
+#: What an evaluation found, by the names that ``signpost eval --json`` prints, in that order.
+Figures: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +76,10 @@ def load_ranking_set(folder: Path, queries: Path | None = None) -> RankingSet:
                     qrels[row[0]][row[1]] = int(float(row[2]))
     except (OSError, ValueError, IndexError) as error:
         raise EvaluationError(f"{path}: {error}") from error
+    corpus = folder / "corpus.jsonl"
     documents = tuple(
-        _as_document(str(entry["_id"]), str(entry.get("title") or ""), str(entry["text"]))
-        for entry in _entries(folder / "corpus.jsonl", "_id", "text")
+        _as_document(_name(corpus, entry["_id"]), str(entry.get("title") or ""), str(entry["text"]))
+        for entry in _entries(corpus, "_id", "text")
     )
     asked = {
         str(entry["_id"]): str(entry["text"])
@@ -94,6 +103,16 @@ def _entries(path: Path, *required: str) -> Iterator[dict[str, object]]:
                 yield entry
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{path}: {error}") from error
+
+
+def _name(path: Path, value: object) -> str:
+    """Return a document's id. One that UTF-8 cannot hold, though JSON can, would end pytrec-eval and us with it."""
+    name = str(value)
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise EvaluationError(f"{path}: the id {name!a} is not valid Unicode") from error
+    return name
 
 
 def _as_document(name: str, title: str, text: str) -> Document:
@@ -129,17 +148,39 @@ def rank_documents(question: str, snapshot: Snapshot, encoder: Encoder) -> dict[
     return dict(list(best.items())[:_DOCUMENTS])
 
 
-def score_ranking(ranking: RankingSet, snapshot: Snapshot, encoder: Encoder) -> dict[str, str | int | float]:
-    """Return name and size of the set, and the measures, 0 to 1, averaged over its questions (with ir-measures)."""
+@dataclass(frozen=True, slots=True)
+class RankedQuestion:
+    """A question of a ranking set, the best hundred documents with their scores, best first, and nDCG@10, 0 to 1."""
+
+    id: str
+    text: str
+    documents: Mapping[str, float]
+    ndcg_at_10: float
+
+
+def rank_questions(ranking: RankingSet, snapshot: Snapshot, encoder: Encoder) -> tuple[RankedQuestion, ...]:
+    """Rank the documents for every question of a set, in the order of its questions."""
     run = {name: rank_documents(text, snapshot, encoder) for name, text in ranking.queries.items()}
-    judged = {name: dict(ranking.qrels[name]) for name in ranking.queries}
-    found = ir_measures.calc_aggregate(list(_MEASURES.values()), judged, run)
-    sizes: dict[str, str | int | float] = {
-        "dataset": ranking.name,
-        "documents": len(ranking.documents),
-        "queries": len(ranking.queries),
-    }
+    measured = ir_measures.iter_calc([nDCG @ 10], _judgements(ranking), run)
+    ndcg = {metric.query_id: float(metric.value) for metric in measured}
+    return tuple(RankedQuestion(name, text, run[name], ndcg.get(name, 0.0)) for name, text in ranking.queries.items())
+
+
+def _judgements(ranking: RankingSet) -> dict[str, dict[str, int]]:
+    return {name: dict(ranking.qrels[name]) for name in ranking.queries}
+
+
+def ranking_figures(ranking: RankingSet, ranked: Sequence[RankedQuestion]) -> Figures:
+    """Return name and size of the set, and the measures, 0 to 1, averaged over its questions (with ir-measures)."""
+    run = {one.id: dict(one.documents) for one in ranked}
+    found = ir_measures.calc_aggregate(list(_MEASURES.values()), _judgements(ranking), run)
+    sizes = {"dataset": ranking.name, "documents": len(ranking.documents), "queries": len(ranking.queries)}
     return sizes | {name: round(float(found[measure]), 4) for name, measure in _MEASURES.items()}
+
+
+def score_ranking(ranking: RankingSet, snapshot: Snapshot, encoder: Encoder) -> Figures:
+    """Rank the documents for every question of a set and return its ``ranking_figures``."""
+    return ranking_figures(ranking, rank_questions(ranking, snapshot, encoder))
 
 
 # --- labelled questions -----------------------------------------------------------------------------------------------
@@ -218,12 +259,17 @@ def judge_questions(questions: Sequence[LabelledQuestion], bot: Bot) -> tuple[Ju
 
 def _judge(question: LabelledQuestion, answer: Answer) -> Judged:
     for rank, cited in enumerate(answer.passages, 1):
-        text = _squeeze(cited.hit.passage.text)
-        held = [quote for quote in question.gold if quote in text or text in quote]
+        held = held_quotes(question, cited.hit.passage)
         if held:
             sentence = _squeeze(cited.hit.passage.sentence_text(cited.hit.best_sentence))
             return Judged(question, answer, rank, any(quote in sentence or sentence in quote for quote in held))
     return Judged(question, answer, None, False)
+
+
+def held_quotes(question: LabelledQuestion, passage: Passage) -> tuple[str, ...]:
+    """Return the gold quotes that a passage holds, or that hold the whole passage; white space does not count."""
+    text = _squeeze(passage.text)
+    return tuple(quote for quote in question.gold if quote in text or text in quote)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +285,10 @@ class KindScore:
 
 
 def score_questions(judged: Sequence[Judged]) -> tuple[KindScore, ...]:
-    """Return shares by kind of question, the kinds in order of first use, and last those over all kinds."""
+    """Return shares by kind of question, the kinds in order of first use, and last those over all kinds.
+
+    Nothing if no question is answerable.
+    """
     answerable = [one for one in judged if one.question.answerable]
     kinds = dict.fromkeys(one.question.kind for one in answerable)
     groups = [(kind, [one for one in answerable if one.question.kind == kind]) for kind in kinds]
@@ -266,18 +315,43 @@ def auroc(judged: Sequence[Judged]) -> float | None:
     return wins / (len(answerable) * len(others))
 
 
+@dataclass(frozen=True, slots=True)
+class ConfidenceBin:
+    """The questions whose confidence lies from ``low`` up to ``high``, the highest bin with 1 included.
+
+    ``confidence`` is their mean, 0 to 1, and 0 if there are none; ``answerable`` is how many the documents answer.
+    """
+
+    low: float
+    high: float
+    questions: int
+    answerable: int
+    confidence: float
+
+
+def confidence_bins(judged: Sequence[Judged]) -> tuple[ConfidenceBin, ...]:
+    """Sort questions into ten bins of equal width, the least sure first; none is left out because it is empty."""
+    held: list[list[Judged]] = [[] for _ in range(_BINS)]
+    for one in judged:
+        held[min(_BINS - 1, int(one.answer.confidence * _BINS))].append(one)
+    return tuple(
+        ConfidenceBin(
+            low=number / _BINS,
+            high=(number + 1) / _BINS,
+            questions=len(group),
+            answerable=sum(one.question.answerable for one in group),
+            confidence=sum(one.answer.confidence for one in group) / max(1, len(group)),
+        )
+        for number, group in enumerate(held)
+    )
+
+
 def calibration_error(judged: Sequence[Judged]) -> float:
     """Return the expected calibration error, 0 to 1, in ten bins of equal width (Naeini et al. 2015).
 
     How far, on average, the confidence is from the share of questions that the documents do answer.
     """
-    bins: dict[int, list[Judged]] = defaultdict(list)
-    for one in judged:
-        bins[min(9, int(one.answer.confidence * 10))].append(one)
-    gaps = (
-        abs(sum(one.answer.confidence for one in held) - sum(one.question.answerable for one in held))
-        for held in bins.values()
-    )
+    gaps = (abs(held.questions * held.confidence - held.answerable) for held in confidence_bins(judged))
     return sum(gaps) / max(1, len(judged))
 
 
@@ -292,3 +366,32 @@ def risk_coverage(judged: Sequence[Judged]) -> tuple[tuple[float, float], ...]:
         wrong += not one.right
         points.append((number / len(surest), wrong / number))
     return tuple(points)
+
+
+def question_figures(name: str, judged: Sequence[Judged]) -> Figures:
+    """Return name and size of a file of questions, and what became of them; ``None`` where nothing can be said.
+
+    ``risk_coverage`` holds about twenty points of the curve.
+    """
+    scores = score_questions(judged)
+    probability = auroc(judged)
+    shown = [points for number, points in enumerate(risk_coverage(judged)) if number % max(1, len(judged) // 20) == 0]
+    return {
+        "dataset": name,
+        "questions": len(judged),
+        "answerable": scores[-1].questions if scores else 0,
+        **(_shares(scores[-1], 4) if scores else dict.fromkeys(("hit@1", "hit@3", "hit@5", "marked"))),
+        "auroc": None if probability is None else round(probability, 4),
+        "expected_calibration_error": round(calibration_error(judged), 4),
+        "risk_coverage": [[round(coverage, 3), round(risk, 3)] for coverage, risk in shown],
+        "kinds": {kind.kind: {"questions": kind.questions, **_shares(kind, 2)} for kind in scores[:-1]},
+    }
+
+
+def _shares(score: KindScore, digits: int) -> dict[str, float]:
+    return {
+        "hit@1": round(score.hit_at_1, digits),
+        "hit@3": round(score.hit_at_3, digits),
+        "hit@5": round(score.hit_at_5, digits),
+        "marked": round(score.marked, digits),
+    }

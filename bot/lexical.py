@@ -1,21 +1,37 @@
 """BM25 over passages: finds by the very words, where the encoder finds by meaning.
 
-tantivy (k1 1.2, b 0.75) over the passage with its title and headings before it; words are folded in case and accents
-and stemmed. Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009).
+tantivy (k1 1.2, b 0.75) over the passage with its title and headings before it, read in three ways: stemmed words;
+pairs of words that stand side by side; and the encoder's word pieces, which still match where a word is misspelt,
+inflected or compounded otherwise. Words are folded in case and accents. Robertson and Zaragoza, "The Probabilistic
+Relevance Framework: BM25 and Beyond" (2009).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import tantivy
-from tantivy import Filter, Occur, Query, TextAnalyzerBuilder, Tokenizer
+from tantivy import Filter, Occur, Query, TextAnalyzer, TextAnalyzerBuilder, Tokenizer
+
+from bot.folding import with_other_forms
 
 #: Part of a snapshot's identity: raise it when the same text would be indexed differently.
-LEXICAL_VERSION = 1
+LEXICAL_VERSION = 2
+
+#: How much each reading counts. Each is a share of the highest BM25 that it could reach for the question, so that long
+#: questions weigh no more than short ones. ``tests/evaluation/ablation.py`` prints what each is worth.
+READINGS: Mapping[str, float] = {"words": 0.54, "pieces": 0.31, "pairs": 0.15}
+
+#: The most that one occurrence more can add to BM25, times idf: k1 + 1 with tantivy's k1 of 1.2.
+_CEILING = 2.2
 
 #: Words that say how something is asked, not what about.
 _STOP_WORDS = (
@@ -32,23 +48,53 @@ _STOP_WORDS = (
 #: Runs of Latin letters and digits, single Han characters, runs of kana, runs of any other script.
 _WORD = r"[\p{Latin}\p{N}\p{M}]+|\p{Han}|[\p{Hiragana}\p{Katakana}ー]+|[\p{L}\p{N}\p{M}]+"
 
-_ANALYZER = (
-    TextAnalyzerBuilder(Tokenizer.regex(_WORD))
-    .filter(Filter.remove_long(80))
-    .filter(Filter.lowercase())
-    .filter(Filter.ascii_fold())
-    .filter(Filter.custom_stopword(_STOP_WORDS))
-    .filter(Filter.stemmer("english"))
-    .build()
-)
+
+def _analyzer(*, stemmed: bool) -> TextAnalyzer:
+    builder = (
+        TextAnalyzerBuilder(Tokenizer.regex(_WORD))
+        .filter(Filter.remove_long(80))
+        .filter(Filter.lowercase())
+        .filter(Filter.ascii_fold())
+        .filter(Filter.custom_stopword(_STOP_WORDS))
+    )
+    return (builder.filter(Filter.stemmer("english")) if stemmed else builder).build()
+
+
+_STEMMED, _PLAIN = _analyzer(stemmed=True), _analyzer(stemmed=False)
+_SPLIT = TextAnalyzerBuilder(Tokenizer.whitespace()).build()
+
+#: Texts -> the numbers of the encoder's word pieces.
+Pieces: TypeAlias = Callable[[Sequence[str]], list[list[int]]]
 
 _WRITER_BYTES = 50_000_000
+
+#: Texts that are read at a time.
+_BATCH = 1_000
 
 
 def terms_of(text: str) -> list[str]:
     """Return the content words of a text as the index knows them: folded, stemmed, in order, with repeats."""
-    terms: list[str] = _ANALYZER.analyze(text)
+    terms: list[str] = _STEMMED.analyze(with_other_forms(text))
     return terms
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The content of a text in each reading: what the index holds of it, and what a question is matched by."""
+
+    words: tuple[str, ...]
+    pieces: tuple[str, ...]
+    pairs: tuple[str, ...]
+
+
+def read_terms(texts: Sequence[str], pieces: Pieces) -> list[Terms]:
+    """Return the terms of each text, in order, with repeats."""
+    numbers = pieces([" ".join(_PLAIN.analyze(text)) for text in texts])
+    words = [terms_of(text) for text in texts]
+    return [
+        Terms(tuple(own), tuple(map(str, its)), tuple(f"{one}_{other}" for one, other in pairwise(own)))
+        for own, its in zip(words, numbers, strict=True)
+    ]
 
 
 def words_of(text: str) -> list[str]:
@@ -60,21 +106,24 @@ def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
     builder.add_unsigned_field("row", stored=False, indexed=False, fast=True)
     builder.add_text_field("document", stored=False, tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("text", stored=False, tokenizer_name="folded", index_option="freq")
+    for reading in READINGS:
+        builder.add_text_field(reading, stored=False, tokenizer_name="split", index_option="freq")
     return builder.build()
 
 
-def build_lexical(texts: Iterable[str], documents: Iterable[str], folder: Path) -> None:
+def build_lexical(texts: Sequence[str], documents: Sequence[str], pieces: Pieces, folder: Path) -> None:
     """Write the index of passages, in order, into an empty folder. ``documents`` are the ids that filters name."""
     index = tantivy.Index(_schema(), path=str(folder))
-    index.register_tokenizer("folded", _ANALYZER)
+    index.register_tokenizer("split", _SPLIT)
     writer = index.writer(heap_size=_WRITER_BYTES, num_threads=1)
-    for row, (text, document) in enumerate(zip(texts, documents, strict=True)):
-        entry = tantivy.Document()
-        entry.add_unsigned("row", row)
-        entry.add_text("document", document)
-        entry.add_text("text", text)
-        writer.add_document(entry)
+    for start in range(0, len(texts), _BATCH):
+        for row, terms in enumerate(read_terms(texts[start : start + _BATCH], pieces), start):
+            entry = tantivy.Document()
+            entry.add_unsigned("row", row)
+            entry.add_text("document", documents[row])
+            for reading in READINGS:
+                entry.add_text(reading, " ".join(getattr(terms, reading)))
+            writer.add_document(entry)
     writer.commit()
     writer.wait_merging_threads()
 
@@ -91,7 +140,7 @@ class Lexical:
         self._schema = _schema()
         index = tantivy.Index.open(str(folder))
         index.config_reader("manual")  # never written to again, so nothing to watch
-        index.register_tokenizer("folded", _ANALYZER)
+        index.register_tokenizer("split", _SPLIT)
         index.reload()
         self._searcher = index.searcher()
 
@@ -99,34 +148,39 @@ class Lexical:
         return int(self._searcher.num_docs)
 
     def search(
-        self, terms: Sequence[str], limit: int, documents: Sequence[str] | None = None
-    ) -> list[tuple[int, float]]:
-        """Return ``(row, BM25)`` of the passages with any of the terms, best first, equal scores in corpus order.
+        self, terms: Terms, limit: int, documents: Sequence[str] | None = None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Return the rows of the passages with any of the terms, and how well they match, 0 to 1; best first.
 
         :param limit: most passages to return, 1 or more.
         :param documents: ids of the only documents to look in; ``None`` for all.
         """
-        if not terms or documents == [] or not len(self):
-            return []
-        query = Query.boolean_query(
-            [
-                (Occur.Should, Query.term_query(self._schema, "text", term, index_option="freq"))
-                for term in dict.fromkeys(terms)
-            ]
-        )
+        clauses = [] if documents == [] or not len(self) else list(self._clauses(terms))
+        if not clauses:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+        query = Query.boolean_query([(Occur.Should, clause) for clause in clauses])
         if documents is not None:
             only = Query.const_score_query(Query.term_set_query(self._schema, "document", list(documents)), 0.0)
             query = Query.boolean_query([(Occur.Must, query), (Occur.Must, only)])
         hits = self._searcher.search(query, limit, count=False).hits
-        rows = self._searcher.fast_field_values("row", [address for _, address in hits])
-        found = [(int(str(row)), float(score)) for row, (score, _) in zip(rows, hits, strict=True)]
-        return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+        rows = np.array(self._searcher.fast_field_values("row", [address for _, address in hits]), dtype=np.int64)
+        scores = np.array([score for score, _ in hits], dtype=np.float32)
+        order = np.lexsort((rows, -scores))  # equal scores in corpus order
+        return rows[order], scores[order]
 
-    def idf(self, term: str) -> float:
+    def _clauses(self, terms: Terms) -> Iterator[Query]:
+        for reading, weight in READINGS.items():
+            asked = dict.fromkeys(getattr(terms, reading))
+            ceiling = _CEILING * sum(self.idf(term, reading) for term in asked)
+            for term in asked:
+                clause = Query.term_query(self._schema, reading, term, index_option="freq")
+                yield Query.boost_query(clause, weight / ceiling)
+
+    def idf(self, term: str, reading: str = "words") -> float:
         """Return how much a term tells passages apart: Lucene's idf, more than 0; rare is high, unknown is highest."""
-        count = self._searcher.doc_freq("text", term)
+        count = self._searcher.doc_freq(reading, term)
         return math.log(1 + (len(self) - count + 0.5) / (count + 0.5))
 
     def knows(self, term: str) -> bool:
         """Whether any passage, title or heading holds the term."""
-        return bool(self._searcher.doc_freq("text", term))
+        return bool(self._searcher.doc_freq("words", term))

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from bot.folding import fold
 from bot.lexical import Lexical, terms_of, words_of
 from bot.types import Block, Document, Passage, Span
-from bot.vocabulary import fold
 
 #: Fewer entries are no list to be looked up in; longer entries are no names.
 _FEWEST_ENTRIES, _MOST_WORDS = 12, 6

@@ -6,17 +6,19 @@ The question itself is never changed; what was searched for instead is said in t
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from bot.lexical import terms_of
+from bot.folding import fold
+from bot.language import ENGLISH, language_of
+from bot.lexical import Terms, read_terms, terms_of
 from bot.lists import Lookup, look_up
 from bot.question import Kind, asks_for
 from bot.snapshot import Snapshot
 from bot.types import Correction, Encoder
-from bot.vocabulary import fold
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -29,22 +31,29 @@ class Query:
     """A question as it is searched for. ``corrections`` and ``expansions`` say what differs from what was asked.
 
     ``lookup`` is what a list says of the name that the question asks about, if it asks whether a name stands in one.
+    ``foreign`` is the code of the language that the question seems to be in, if the encoder does not know it.
     """
 
     text: str
-    terms: tuple[str, ...]
+    terms: Terms
     kind: Kind | None
     corrections: tuple[Correction, ...] = ()
     expansions: tuple[Correction, ...] = ()
     lookup: Lookup | None = None
+    foreign: str | None = None
 
 
-def understand(question: str, snapshot: Snapshot, encoder: Encoder) -> Query:
+def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: Collection[str] = (ENGLISH,)) -> Query:
     """Mend misspelt words and spell out short forms that the corpus explains.
 
     Only words that no document uses are touched. A word that the encoder's tokenizer knows whole is not misspelt,
-    whatever word of the corpus it resembles: "Chile" is not a slip for "China".
+    whatever word of the corpus it resembles: "Chile" is not a slip for "China". The words of a language that the
+    encoder does not know are not misspelt either.
+
+    :param languages: codes of the languages that the encoder knows; empty if it knows any.
     """
+    spoken = language_of(question)
+    foreign = spoken if languages and spoken not in languages else None
     corrections: list[Correction] = []
     expansions: list[Correction] = []
     words = _WORD.findall(question)
@@ -58,7 +67,7 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder) -> Query:
         if long and ((word.isupper() and not shouted) or not _is_whole(word, encoder)):
             expansions.append(Correction(word, long[0]))
             return long[0]
-        mended = _mended(word, snapshot, encoder)
+        mended = None if foreign else _mended(word, snapshot, encoder)
         if mended is None:
             return word
         corrections.append(Correction(word, mended))
@@ -67,11 +76,12 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder) -> Query:
     text = _WORD.sub(replaced, question)
     return Query(
         text=text,
-        terms=tuple(terms_of(text)),
+        terms=read_terms([text], encoder.pieces)[0],
         kind=asks_for(text),
         corrections=tuple(corrections),
         expansions=tuple(expansions),
         lookup=None if asks_for(text) else look_up(text, snapshot.lists, snapshot.documents, snapshot.lexical),
+        foreign=foreign,
     )
 
 

@@ -1,35 +1,44 @@
 """From a question to the passages that match it, best first.
 
-Dense and lexical search each name candidates; every candidate then gets the same three absolute scores, and their
-weighted sum makes the order. Ranks are not fused: rank fusion throws away how well something matched, which is what
-tells an answer from a near miss.
+Dense and lexical search each name candidates; every candidate then gets the same absolute scores, its own and those of
+the passages around it, and their weighted sum makes the order. Ranks are not fused: rank fusion throws away how well
+something matched, which is what tells an answer from a near miss. A convex combination of scores, each scaled by its
+own theoretical bounds, after Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (2023).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
+from typing import TypeAlias
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-from bot.lexical import terms_of
+from bot.lexical import terms_of, words_of
 from bot.query import Query
 from bot.question import PLAIN_KINDS, Kind, holds
 from bot.snapshot import Snapshot
 from bot.types import Encoder, Filters, Hit, Scores
 
-#: Weights of the three scores. A sentence that answers stands out of a long passage. BM25 counts as a share of the
-#: highest it could reach for the question, so that long questions do not drown the cosines.
-PASSAGE_WEIGHT = 0.8
-SENTENCE_WEIGHT = 0.2
-LEXICAL_WEIGHT = 0.8
+#: Weights of the scores; they add up to 1. A sentence that answers stands out of a long passage; a passage that answers
+#: stands among others about the same. ``tests/evaluation/ablation.py`` prints what each part is worth.
+PASSAGE_WEIGHT = 0.225
+SENTENCE_WEIGHT = 0.12
+LEXICAL_WEIGHT = 0.41
+AROUND_PASSAGE_WEIGHT = 0.08
+AROUND_LEXICAL_WEIGHT = 0.165
 
-#: The most that one occurrence more can add to BM25, times idf: k1 + 1 with tantivy's k1 of 1.2.
-_BM25_CEILING = 2.2
+#: How many passages of the same document, before and after one, are around it.
+_AROUND = 2
+
+_WEIGHTS = np.array(
+    [PASSAGE_WEIGHT, SENTENCE_WEIGHT, LEXICAL_WEIGHT, AROUND_PASSAGE_WEIGHT, AROUND_LEXICAL_WEIGHT], dtype=np.float32
+)
 
 #: What a sentence gains on top of its cosine when it is chosen to be marked: for each word of the question that it
 #: holds, the more the fewer sentences of its passage hold it; and for holding the kind of thing that is asked for, more
@@ -41,20 +50,25 @@ MARK_KIND_WEIGHTS: dict[Kind, float] = {
 
 #: What a passage gains whose marked sentence holds the kind of thing that is asked for, where that is plain to tell;
 #: and how many of the best passages are read for it.
-KIND_WEIGHT = 0.05
+KIND_WEIGHT = 0.015
 _REREAD = 10
 
 #: What the stretch of a list gains that answers whether a name stands in it: enough to come first.
 LOOKUP_WEIGHT = 1.0
 
-#: Candidates that each of the two searches names.
-_POOL = 100
+#: Two passages say the same if they share this much of their runs of three words (Broder, "On the Resemblance and
+#: Containment of Documents", 1997).
+_SAME, _RUN = 0.8, 3
 
+#: One document takes at most this share of the places while three others answer too: each with a passage whose score is
+#: this near to the best.
+_DOCUMENT_SHARE, _OTHERS, _NEAR_BEST = 0.4, 3, 0.7
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    row: int
-    scores: Scores
+#: Candidates that each of the two searches names, and passages whose lexical score is known.
+_POOL, _SCORED = 100, 1_000
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Rows: TypeAlias = npt.NDArray[np.int64]
 
 
 def search(
@@ -76,83 +90,127 @@ def search(
     documents = None
     if filters is not None:
         documents = [document.id for document in snapshot.documents.values() if filters.admit(document)]
-    vector = encoder.encode_question(query.text)
+    vector = encoder.encode_question(query.text)[0]
     pool = max(_POOL, top_k)
-
-    lexical = dict(snapshot.lexical.search(query.terms, pool, documents))
     looked_up = _looked_up_row(snapshot, query, documents)
-    rows = _dense_rows(snapshot, vector, pool, documents) | lexical.keys() | looked_up
-    scored = _score(snapshot, query, vector, sorted(rows), lexical)
-    scored = [_raised(item) if item.row in looked_up else item for item in scored]
-    scored.sort(key=lambda item: (-item.scores.total, item.row))
-    marked = [_mark(snapshot, query, vector, item) for item in scored[: max(top_k, _REREAD)]]
+    matched, shares = snapshot.lexical.search(query.terms, max(_SCORED, top_k), documents)
+    rows = np.unique(np.concatenate([_dense_rows(snapshot, vector, pool, documents), matched[:pool], looked_up]))
+    if not len(rows):
+        return ()
+
+    lexical = np.zeros(len(snapshot.passages) + 2 * _AROUND, dtype=np.float32)  # room for what is beyond either end
+    lexical[matched] = shares
+    scores = _score(snapshot, vector, rows, lexical)
+    bonus = np.where(np.isin(rows, looked_up), LOOKUP_WEIGHT, 0.0)
+    order = np.argsort(-(scores @ _WEIGHTS + bonus), kind="stable")
+    places = _distinct(snapshot, rows, order, 2 * max(top_k, _REREAD))
+    marked = [
+        replace(
+            _mark(snapshot, query, vector, int(rows[first]), scores[first], float(bonus[first])),
+            elsewhere=tuple(snapshot.passages[rows[other]] for other in others),
+        )
+        for first, *others in islice(places.values(), max(top_k, _REREAD))
+    ]
     marked.sort(key=lambda hit: -hit.scores.total)  # stable: equal scores stay in corpus order
-    return tuple(marked[:top_k])
+    return tuple(_spread(marked, top_k)[:top_k])
 
 
-def _looked_up_row(snapshot: Snapshot, query: Query, documents: list[str] | None) -> set[int]:
+def _distinct(snapshot: Snapshot, rows: Rows, order: npt.NDArray[np.intp], depth: int) -> dict[int, list[int]]:
+    """The best candidates, best first, each with those after it that say the same; numbers count in ``rows``."""
+    places: dict[int, list[int]] = {}
+    runs: dict[int, frozenset[tuple[str, ...]]] = {}
+    for number in map(int, order[:depth]):
+        words = words_of(snapshot.passages[rows[number]].text.casefold())
+        own = frozenset(zip(*(words[start:] for start in range(min(_RUN, len(words)))), strict=False))
+        same = (first for first in places if len(own & runs[first]) >= _SAME * len(own | runs[first]))
+        first = next(same, number)
+        places.setdefault(first, []).append(number)
+        runs[number] = own
+    return places
+
+
+def _spread(hits: Sequence[Hit], top_k: int) -> list[Hit]:
+    """Put a document's hits beyond its share of the places behind those of others, if enough others answer too."""
+    near_best = {hit.passage.document for hit in hits if hit.scores.total >= _NEAR_BEST * hits[0].scores.total}
+    share = max(1, int(_DOCUMENT_SHARE * top_k))
+    taken: Counter[str] = Counter()
+    first: list[Hit] = []
+    later: list[Hit] = []
+    for hit in hits:
+        document = hit.passage.document
+        crowded = taken[document] >= share and len(near_best - {document}) >= _OTHERS
+        (later if crowded else first).append(hit)
+        taken[document] += 1
+    return first + later
+
+
+def _looked_up_row(snapshot: Snapshot, query: Query, documents: list[str] | None) -> Rows:
     """The passage with the place in a list that answers the question, if it is that kind of question."""
-    if query.lookup is None or (documents is not None and query.lookup.list.document not in documents):
-        return set()
-    fitting = (row for row, passage in enumerate(snapshot.passages) if query.lookup.is_in(passage))
-    return set(islice(fitting, 1))
+    lookup = query.lookup
+    if lookup is None or (documents is not None and lookup.list.document not in documents):
+        return np.zeros(0, dtype=np.int64)
+    fitting = (row for row in snapshot.rows_of([lookup.list.document]) if lookup.is_in(snapshot.passages[row]))
+    return np.array(list(islice(fitting, 1)), dtype=np.int64)
 
 
-def _raised(item: _Scored) -> _Scored:
-    return _Scored(item.row, replace(item.scores, total=item.scores.total + LOOKUP_WEIGHT))
-
-
-def _dense_rows(
-    snapshot: Snapshot, vector: npt.NDArray[np.float32], pool: int, documents: list[str] | None
-) -> set[int]:
+def _dense_rows(snapshot: Snapshot, vector: Floats, pool: int, documents: list[str] | None) -> Rows:
     """FAISS fills the places it has no result for with -1, which Python would read as the last passage
     (github.com/facebookresearch/faiss/issues/1731): those are dropped."""
     if documents is None:
-        _, rows = snapshot.vectors.search(vector, pool)
+        _, rows = snapshot.vectors.search(vector[None], pool)
     else:
         selector = faiss.IDSelectorBatch(snapshot.rows_of(documents))
         only = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        _, rows = snapshot.vectors.search(vector, pool, params=only)
-    return {int(row) for row in rows[0] if row >= 0}
+        _, rows = snapshot.vectors.search(vector[None], pool, params=only)
+    found: Rows = rows[0][rows[0] >= 0]
+    return found
 
 
-def _score(
-    snapshot: Snapshot, query: Query, vector: npt.NDArray[np.float32], rows: list[int], lexical: dict[int, float]
-) -> list[_Scored]:
-    if not rows:
-        return []
-    cosines = snapshot.vectors.reconstruct_batch(np.array(rows, dtype=np.int64)) @ vector[0]
-    ceiling = _BM25_CEILING * sum(snapshot.lexical.idf(term) for term in set(query.terms)) or 1.0
-    result = []
-    for row, cosine in zip(rows, cosines, strict=True):
-        sentence = float(_sentence_cosines(snapshot, vector, row).max())
-        bm25 = lexical.get(row, 0.0)
-        total = PASSAGE_WEIGHT * float(cosine) + SENTENCE_WEIGHT * sentence + LEXICAL_WEIGHT * bm25 / ceiling
-        result.append(_Scored(row, Scores(float(cosine), sentence, bm25, total)))
-    return result
+def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats) -> Floats:
+    """Return one row for each candidate: its scores in the order of ``_WEIGHTS``."""
+    first, last = snapshot.document_rows[rows].T
+    around = rows[:, None] + np.arange(-_AROUND, _AROUND + 1)
+    inside = (around >= first[:, None]) & (around < last[:, None])
+    near = np.unique(around[inside])
+    cosines = np.zeros(len(lexical), dtype=np.float32)
+    cosines[near] = snapshot.vectors.reconstruct_batch(near) @ vector
+    count = inside.sum(axis=1)
+    return np.stack(
+        [
+            cosines[rows],
+            _best_sentence_cosines(snapshot, vector, rows),
+            lexical[rows],
+            np.where(inside, cosines[around], 0).sum(axis=1) / count,
+            np.where(inside, lexical[around], 0).sum(axis=1) / count,
+        ],
+        axis=1,
+    )
 
 
-def _sentence_cosines(snapshot: Snapshot, vector: npt.NDArray[np.float32], row: int) -> npt.NDArray[np.float32]:
-    first, last = snapshot.sentence_rows[row], snapshot.sentence_rows[row + 1]
-    cosines: npt.NDArray[np.float32] = snapshot.sentence_vectors[first:last].astype(np.float32) @ vector[0]
-    return cosines
+def _best_sentence_cosines(snapshot: Snapshot, vector: Floats, rows: Rows) -> Floats:
+    """The cosine of the question with the best sentence of each passage; only these sentences are read."""
+    starts, ends = snapshot.sentence_rows[rows], snapshot.sentence_rows[rows + 1]
+    offsets = np.concatenate([[0], np.cumsum(ends - starts)])
+    places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
+    cosines = snapshot.sentence_vectors[places].astype(np.float32) @ vector
+    best: Floats = np.maximum.reduceat(cosines, offsets[:-1])
+    return best
 
 
-def _mark(snapshot: Snapshot, query: Query, vector: npt.NDArray[np.float32], item: _Scored) -> Hit:
+def _mark(snapshot: Snapshot, query: Query, vector: Floats, row: int, parts: Floats, bonus: float) -> Hit:
     """Choose the sentence of a passage that answers best.
 
     It is near in meaning, has the question's rarer words, and holds the kind of thing that is asked for.
     """
-    passage = snapshot.passages[item.row]
+    passage = snapshot.passages[row]
     entry = query.lookup.entry if query.lookup is not None and query.lookup.is_in(passage) else None
     if entry is not None and entry in passage.sentences:
         number = passage.sentences.index(entry)
-        cosine = float(_sentence_cosines(snapshot, vector, item.row)[number])
-        return Hit(passage, replace(item.scores, marked=cosine), number)
+        return Hit(passage, _scores(parts, bonus, _sentence_cosines(snapshot, vector, row)[number]), number)
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
-    shared = [set(query.terms) & set(terms_of(sentence)) for sentence in sentences]
+    shared = [set(query.terms.words) & set(terms_of(sentence)) for sentence in sentences]
     holders = Counter(term for held in shared for term in held)
-    cosines = _sentence_cosines(snapshot, vector, item.row)
+    cosines = _sentence_cosines(snapshot, vector, row)
     scores = cosines.copy()
     for number, held in enumerate(shared):
         rarity = sum(math.log((len(sentences) + 1) / (holders[term] + 0.5)) for term in held)
@@ -160,7 +218,26 @@ def _mark(snapshot: Snapshot, query: Query, vector: npt.NDArray[np.float32], ite
         if query.kind is not None and holds(sentences[number], query.kind):
             scores[number] += MARK_KIND_WEIGHTS[query.kind]
     best = int(scores.argmax())
-    total = item.scores.total
     if query.kind in PLAIN_KINDS and holds(sentences[best], query.kind):
-        total += KIND_WEIGHT
-    return Hit(passage, replace(item.scores, marked=float(cosines[best]), total=total), best)
+        bonus += KIND_WEIGHT
+    return Hit(passage, _scores(parts, bonus, cosines[best]), best)
+
+
+def _scores(parts: Floats, bonus: float, marked: np.float32) -> Scores:
+    passage, sentence, lexical, around_passage, around_lexical = map(float, parts)
+    return Scores(
+        passage=passage,
+        sentence=sentence,
+        lexical=lexical,
+        around_passage=around_passage,
+        around_lexical=around_lexical,
+        bonus=bonus,
+        total=float(parts @ _WEIGHTS) + bonus,
+        marked=float(marked),
+    )
+
+
+def _sentence_cosines(snapshot: Snapshot, vector: Floats, row: int) -> Floats:
+    first, last = snapshot.sentence_rows[row], snapshot.sentence_rows[row + 1]
+    cosines: Floats = snapshot.sentence_vectors[first:last].astype(np.float32) @ vector
+    return cosines

@@ -32,6 +32,9 @@ MAX_QUESTION = 1_000
 Starter = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
+Language = Annotated[str, StringConstraints(pattern="^[a-z]{2,3}$")]
+
+
 class Settings(BaseSettings):
     """What an operator may decide. Unknown names in the file are refused, so that a misspelt one is noticed."""
 
@@ -53,6 +56,9 @@ class Settings(BaseSettings):
     passage_prefix: str = Field("", max_length=200, description='put before a passage, e.g. "passage: " for E5 models')
     encoder_folder: Path | None = Field(
         None, description="folder with the exported model; when empty, `encoder` below the index folder"
+    )
+    languages: tuple[Language, ...] = Field(
+        ("en",), description="languages that the model knows, as codes; empty if it knows any"
     )
     passage_tokens: int = Field(160, ge=32, le=4_096, description="length a passage aims at, in the model's tokens")
     name: str = Field("Signpost", min_length=1, max_length=60, description="name shown on the pages")

@@ -29,6 +29,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import faiss
@@ -107,7 +108,8 @@ class Snapshot:
     """One state of the corpus, ready to be searched. Row ``i`` of ``vectors`` stands for ``passages[i]``.
 
     Rows ``sentence_rows[i]`` to ``sentence_rows[i + 1]`` of ``sentence_vectors``, shape ``(sentences, dim)``, float16,
-    stand for the sentences of ``passages[i]``.
+    stand for the sentences of ``passages[i]``. ``document_rows[i]`` holds the first row of the document of
+    ``passages[i]`` and the first row after it.
     """
 
     id: str
@@ -117,6 +119,7 @@ class Snapshot:
     vectors: faiss.Index
     sentence_vectors: npt.NDArray[np.float16]
     sentence_rows: npt.NDArray[np.int64]
+    document_rows: npt.NDArray[np.int64]
     lexical: Lexical
     vocabulary: Vocabulary
     lists: tuple[NameList, ...]
@@ -219,8 +222,8 @@ def _write(
     _write_file(folder / "sentences.npy", buffer.getvalue())
     _write_file(folder / "vocabulary.json", _VOCABULARY.dump_json(learn(document.text for document in documents)))
     (folder / "lexical").mkdir()
-    with_context = (context_of(by_id[p.document].source.title, p.headings) + p.text for p in passages)
-    build_lexical(with_context, (p.document for p in passages), folder / "lexical")
+    with_context = [context_of(by_id[p.document].source.title, p.headings) + p.text for p in passages]
+    build_lexical(with_context, [p.document for p in passages], encoder.pieces, folder / "lexical")
     for path in (folder / "lexical").iterdir():
         if path.suffix == ".lock":
             path.unlink()
@@ -427,10 +430,17 @@ def open_snapshot(index: Path, snapshot_id: str, encoder: Encoder, *, aim: int) 
         vectors=vectors,
         sentence_vectors=sentence_vectors,
         sentence_rows=sentence_rows,
+        document_rows=_document_rows(passages),
         lexical=lexical,
         vocabulary=vocabulary,
         lists=tuple(names for document in documents for names in name_lists(document)),
     )
+
+
+def _document_rows(passages: Sequence[Passage]) -> npt.NDArray[np.int64]:
+    runs = [len(list(run)) for _, run in groupby(passages, key=lambda passage: passage.document)]
+    ends = np.cumsum(runs, dtype=np.int64)
+    return np.repeat(np.stack([ends - runs, ends], axis=1), runs, axis=0)
 
 
 def _open_lexical(files: Mapping[str, bytes]) -> Lexical:

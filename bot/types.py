@@ -9,7 +9,7 @@ the first one included, the last one excluded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, NamedTuple, Protocol, TypeAlias
@@ -119,23 +119,32 @@ class Scores:
     """Why a passage ranks where it does. ``total`` makes the order; the parts are absolute, not relative.
 
     ``passage`` and ``sentence`` are cosines of the question with the passage and with its best sentence, -1 to 1;
-    ``lexical`` is BM25, 0 or more; ``marked`` is the cosine of the question with the marked sentence.
+    ``lexical`` is BM25 as a share, 0 to 1, of the highest that the question could reach; ``around_passage`` and
+    ``around_lexical`` are the same two, averaged over the passages around it; ``bonus`` is what it gains for holding
+    the kind of thing that is asked for, or the place in a list; ``marked`` is the cosine of the marked sentence.
     """
 
     passage: float
     sentence: float
     lexical: float
+    around_passage: float
+    around_lexical: float
     total: float
+    bonus: float = 0.0
     marked: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage that matched, how well, and the position of its best sentence in ``passage.sentences``."""
+    """A passage that matched, how well, and the position of its best sentence in ``passage.sentences``.
+
+    ``elsewhere`` are passages that say the same in almost the same words, in the order of their scores.
+    """
 
     passage: Passage
     scores: Scores
     best_sentence: int
+    elsewhere: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +204,15 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class CitedPassage:
-    """A passage as a person sees it. ``highlights`` count from the start of the passage, not of the document."""
+    """A passage as a person sees it. ``highlights`` count from the start of the passage, not of the document.
+
+    ``elsewhere`` cites the other places that say the same in almost the same words.
+    """
 
     hit: Hit
     citation: Citation
     highlights: tuple[Span, ...]
+    elsewhere: tuple[Citation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +223,19 @@ class Quote:
     passage: str
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an answer is as it is, for operators and the curious.
+
+    ``matched`` holds, for each passage shown, the words of the question, as searched for, that it has; ``signals`` is
+    what the confidence was made of, by name; ``reasons`` say in words why the status is what it is.
+    """
+
+    matched: tuple[tuple[str, ...], ...]
+    signals: Mapping[str, float]
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +260,7 @@ class Answer:
     expansions: tuple[Correction, ...]
     notes: tuple[str, ...]
     snapshot: str
+    explanation: Explanation | None = None
 
 
 class Encoder(Protocol):
@@ -257,6 +284,9 @@ class Encoder(Protocol):
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return each text's length in tokens, special tokens included, with truncation off."""
+
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the numbers of each text's word pieces, in order, without special tokens and without truncation."""
 
     def encode_passages(self, texts: Sequence[str], progress: Progress | None = None) -> Embeddings:
         """Return shape ``(len(texts), dim)``, rows in the order of ``texts``."""

@@ -8,10 +8,11 @@ Response" can only be that.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+from bot.folding import fold
 
 _WORD = re.compile(r"[^\W_]+")
 _DEFINED = re.compile(r"\(([A-Z][A-Za-z0-9&-]{1,9})\)")
@@ -31,12 +32,6 @@ class Vocabulary:
 
     words: Mapping[str, int]
     short_forms: Mapping[str, tuple[str, ...]]
-
-
-def fold(text: str) -> str:
-    """Return text in small letters, without accents."""
-    spread = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in spread if not unicodedata.combining(character))
 
 
 def learn(texts: Iterable[str]) -> Vocabulary:

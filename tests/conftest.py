@@ -75,6 +75,9 @@ class WordEncoder:
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(re.findall(r"\w+|[^\w\s]", text)) + 2 for text in texts]
 
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[zlib.crc32(word.encode()) for word in re.findall(r"\w+|[^\w\s]", text)] for text in texts]
+
     def encode_passages(self, texts: Sequence[str], progress: Progress | None = None) -> Embeddings:
         rows = np.zeros((len(texts), self.dim), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):

@@ -74,6 +74,12 @@ def test_a_broken_line_is_named(folder: Path, line: str) -> None:
         load_ranking_set(folder)
 
 
+def test_an_id_that_is_no_unicode_is_refused(folder: Path) -> None:
+    (folder / "corpus.jsonl").write_text(json.dumps({"_id": "d\ud800", "text": "words"}) + "\n")
+    with pytest.raises(EvaluationError, match=r"corpus\.jsonl: the id 'd\\ud800'"):
+        load_ranking_set(folder)
+
+
 def test_labelled_questions_are_judged_by_their_quotes(tmp_path: Path, bot: Bot) -> None:
     path = tmp_path / "questions.jsonl"
     entries = [

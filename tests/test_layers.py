@@ -14,8 +14,8 @@ ORDER = """
     types errors settings
     documents.content documents.canonical documents.builder documents.frontmatter documents.html documents.markdown
     documents.plain documents
-    passages model encoder export
-    lexical vocabulary lists snapshot question query search confidence answer engine evaluate doctor
+    folding passages model encoder export
+    lexical language vocabulary lists snapshot question query search confidence calibrate explain answer engine evaluate report doctor
     widget widget.pages api api.schemas api.limits api.observe api.routes api.app
     cli __main__
 """.split()

@@ -78,9 +78,9 @@ def ask(body: AskIn, bot: CurrentBot, request: Request) -> AnswerOut:
     the event loop free.
     """
     started = time.perf_counter()
-    answer = bot.ask(body.question, top_k=body.top_k, filters=body.filters.to_filters())
+    answer = bot.ask(body.question, top_k=body.top_k, filters=body.filters.to_filters(), explain=body.explain)
     _count(request, answer)
-    return AnswerOut.of(answer, explain=body.explain, took_ms=(time.perf_counter() - started) * 1e3)
+    return AnswerOut.of(answer, took_ms=(time.perf_counter() - started) * 1e3)
 
 
 def _count(request: Request, answer: Answer) -> None:

@@ -14,6 +14,7 @@ from bot.types import (
     CitedPassage,
     Correction,
     Document,
+    Explanation,
     Filters,
     Links,
     Passage,
@@ -58,7 +59,7 @@ class AskIn(_Wire):
         [], description="earlier turns; this version reads every question on its own and borrows nothing from them"
     )
     filters: FiltersIn = FiltersIn()
-    explain: bool = Field(False, strict=True, description="also return the scores that made the order")
+    explain: bool = Field(False, strict=True, description="also return the scores, matches and reasons")
 
 
 class SpanOut(BaseModel):
@@ -124,11 +125,14 @@ class CitationOut(SourceOut):
 class ScoresOut(BaseModel):
     passage: float = Field(description="cosine of question and passage, -1 to 1")
     sentence: float = Field(description="cosine of question and best sentence, -1 to 1")
-    lexical: float = Field(description="BM25, 0 or more")
+    lexical: float = Field(description="BM25 as a share, 0 to 1, of the highest that the question could reach")
+    around_passage: float = Field(description="mean cosine of the passages around it, -1 to 1")
+    around_lexical: float = Field(description="mean of `lexical` over the passages around it, 0 to 1")
+    bonus: float = Field(description="for the kind of thing that is asked for, or the place in a list")
 
     @classmethod
     def of(cls, scores: Scores) -> ScoresOut:
-        return cls(passage=scores.passage, sentence=scores.sentence, lexical=scores.lexical)
+        return cls(**{name: getattr(scores, name) for name in cls.model_fields})
 
 
 class PassageOut(BaseModel):
@@ -137,6 +141,7 @@ class PassageOut(BaseModel):
     score: float = Field(description="higher is better; passages are in this order")
     highlights: list[SpanOut] = Field(description="in code points, from the start of this passage")
     citation: CitationOut
+    elsewhere: list[CitationOut] = Field(description="other places that say the same in almost the same words")
     scores: ScoresOut | None = Field(None, description="only when `explain` was asked for")
 
     @classmethod
@@ -148,6 +153,7 @@ class PassageOut(BaseModel):
             score=hit.scores.total,
             highlights=[SpanOut(start=span.start, end=span.end) for span in cited.highlights],
             citation=CitationOut.of(cited.citation),
+            elsewhere=[CitationOut.of(other) for other in cited.elsewhere],
             scores=ScoresOut.of(hit.scores) if explain else None,
         )
 
@@ -161,6 +167,20 @@ class CorrectionOut(BaseModel):
         return cls(written=correction.written, searched=correction.searched)
 
 
+class ExplanationOut(BaseModel):
+    matched: list[list[str]] = Field(description="for each passage, the words of the question that it has")
+    signals: dict[str, float] = Field(description="what the confidence was made of, by name")
+    reasons: list[str] = Field(description="why the status is what it is, in words")
+
+    @classmethod
+    def of(cls, explanation: Explanation) -> ExplanationOut:
+        return cls(
+            matched=[list(words) for words in explanation.matched],
+            signals=dict(explanation.signals),
+            reasons=list(explanation.reasons),
+        )
+
+
 class AnswerOut(BaseModel):
     status: Status
     confidence: float = Field(ge=0, le=1, description="probability that the passages answer the question")
@@ -172,24 +192,26 @@ class AnswerOut(BaseModel):
     corrections: list[CorrectionOut] = Field(description="words taken for misspelt, and what was searched for instead")
     expansions: list[CorrectionOut] = Field(description="short forms, and what was searched for as well")
     notes: list[str] = Field(description="what the quote alone does not say, e.g. that a name is not in this list")
+    explanation: ExplanationOut | None = Field(None, description="only when `explain` was asked for")
     support: None = Field(None, description="reserved for help contacts")
     snapshot: str = Field(description="id of the index that was asked")
     took_ms: float
 
     @classmethod
-    def of(cls, answer: Answer, *, explain: bool, took_ms: float) -> AnswerOut:
+    def of(cls, answer: Answer, *, took_ms: float) -> AnswerOut:
         quote = answer.quote
         return cls(
             status=answer.status,
             confidence=answer.confidence,
             answer=quote and QuoteOut(text=quote.text, passage=quote.passage, start=quote.start, end=quote.end),
-            passages=[PassageOut.of(cited, explain=explain) for cited in answer.passages],
+            passages=[PassageOut.of(cited, explain=answer.explanation is not None) for cited in answer.passages],
             borrowed=[],
             unknown_words=list(answer.unknown_words),
             suggestions=list(answer.suggestions),
             corrections=[CorrectionOut.of(correction) for correction in answer.corrections],
             expansions=[CorrectionOut.of(expansion) for expansion in answer.expansions],
             notes=list(answer.notes),
+            explanation=answer.explanation and ExplanationOut.of(answer.explanation),
             snapshot=answer.snapshot,
             took_ms=round(took_ms, 1),
         )
