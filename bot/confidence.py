@@ -22,12 +22,14 @@ from importlib.resources import files
 from bot.lexical import Lexical, terms_of, words_of
 from bot.passages import context_of
 from bot.query import Query
-from bot.question import PLAIN_KINDS, holds
+from bot.question import ASKING_WORDS, PLAIN_KINDS, holds
 from bot.snapshot import Snapshot
 from bot.types import Hit, Status
 
 #: A list either holds a name or does not; what may be wrong is whether the question asks about that list.
 LOOKUP_CONFIDENCE = 0.9
+
+_ASKING = frozenset(terms_of(" ".join(ASKING_WORDS)))
 
 #: Hits that are read: the best, and those after it whose scores are what it stands out from.
 JUDGED = 6
@@ -42,8 +44,9 @@ class Signals:
     content words, by idf, in the marked sentence, those beside it, the title and headings. ``asked_covered``: share,
     by idf, of what is asked about the topic that the passage holds, the topic being the words that the title and the
     headings hold; 1 if nothing else is asked. ``asked_missing``: how much it lacks, by idf, in words as rare as any; of
-    two questions with the same share covered the longer one lacks more, and may. ``lacks_kind``: 1 if the marked
-    sentence lacks what is asked for (a number, a date), where that is plain to tell.
+    two questions with the same share covered the longer one lacks more, and may. ``holds_kind``,
+    ``lacks_kind``: 1 if the marked sentence holds or lacks what is asked for (a number, a date), where that is plain to
+    tell.
     """
 
     passage: float
@@ -52,6 +55,7 @@ class Signals:
     covered: float
     asked_covered: float
     asked_missing: float
+    holds_kind: float
     lacks_kind: float
 
 
@@ -127,12 +131,11 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
     weights = {term: lexical.idf(term) for term in query.terms.words}
     topic = set(terms_of(context_of(snapshot.documents[hit.passage.document].source.title, hit.passage.headings)))
     around = topic | _terms_around(hit)
-    asked = weights.keys() - topic
+    asked = weights.keys() - topic - _ASKING
     missing = asked - set(terms_of(hit.passage.text))
     marked = hit.passage.sentence_text(hit.best_sentence)
-    lacks_kind = (
-        query.kind is not None and query.kind in PLAIN_KINDS and not holds(_without(marked, weights.keys()), query.kind)
-    )
+    plain = query.kind if query.kind in PLAIN_KINDS else None
+    holds_kind = plain is not None and holds(_without(marked, weights.keys()), plain)
     runners_up = [other.scores.total for other in hits[1:JUDGED]]
 
     def share(some: Set[str], of: Set[str]) -> float:
@@ -146,7 +149,8 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
         covered=share(weights.keys() & around, weights.keys()) if weights else 0.0,
         asked_covered=share(asked - missing, asked),
         asked_missing=sum(weights[term] for term in missing) / lexical.idf(""),
-        lacks_kind=float(lacks_kind),
+        holds_kind=float(holds_kind),
+        lacks_kind=float(plain is not None and not holds_kind),
     )
 
 

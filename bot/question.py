@@ -20,6 +20,14 @@ _NUMBER_WORDS = (
 )
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 
+#: Words that say what kind of thing is asked for, not what about: an answer need not hold them.
+ASKING_WORDS = frozenset(
+    "number total count amount percentage proportion share year month date day time aim aims purpose goal "
+    "goals mission objective reason role involved involvement meaning mean means definition define "
+    "abbreviation stand stands called name names known example examples kind type difference information "
+    "detail details describe explain list tell".split()
+)
+
 #: The first pattern that fits tells what is asked for.
 _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from bot.calibrate import Example, auroc, calibration_error, cross_validated, example_of, fit
-from bot.confidence import SIGNALS, Calibration, shipped_calibration
+from bot.confidence import LOOKUP_CONFIDENCE, SIGNALS, Calibration, shipped_calibration
 from bot.engine import build_index, load_encoder, open_bot
 from bot.evaluate import index_ranking_set, load_questions, load_ranking_set
 from bot.settings import load_settings
@@ -30,7 +30,7 @@ REPOSITORY = HERE.parent.parent
 CALIBRATION = REPOSITORY / "bot" / "calibration.json"
 
 #: What one question of a folder counts, of which there are hundreds, against one about an operator's own documents.
-FOLDER_WEIGHT = 0.4
+FOLDER_WEIGHT = 0.3
 
 
 def shipped(folder: Path) -> Iterator[tuple[str, Example | None]]:
@@ -75,13 +75,14 @@ def main() -> None:
             asked += ranked(first) if first.is_dir() else labelled(first, paths.pop(0), Path(work) / first.stem)
 
     found = [(group, one) for group, one in asked if one is not None]
+    looked_up = [group for group, one in asked if one is None]  # a list answers these, whatever the weights
     nothing = Calibration(dict.fromkeys((*SIGNALS, "constant"), 0.0), 0.35, 0.5)
     examples = [one for _, one in found]
-    groups = np.array([group for group, _ in found])
-    labels = np.array([float(one.answerable) for one in examples])
-    sure = cross_validated(examples, nothing)
-    print(f"{len(found)} questions, {int(labels.sum())} answerable, cross-validated")
-    own = np.array([one.weight == 1 for one in examples])
+    groups = np.array([group for group, _ in found] + looked_up)
+    labels = np.array([float(one.answerable) for one in examples] + [1.0] * len(looked_up))
+    sure = np.append(cross_validated(examples, nothing), [LOOKUP_CONFIDENCE] * len(looked_up))
+    print(f"{len(asked)} questions, {int(labels.sum())} answerable, cross-validated")
+    own = np.array([one.weight == 1 for one in examples] + [True] * len(looked_up))
     for name, chosen in (
         ("all", own | True),
         ("all but folders", own),
