@@ -6,17 +6,21 @@ questions they stay near them, with many they go where the questions lead.
 
 from __future__ import annotations
 
+import contextlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from bot.confidence import JUDGED, SIGNALS, Calibration, Signals, judge, shipped_calibration
 from bot.errors import CalibrationError
+from bot.language import ENGLISH
 from bot.query import understand
 from bot.search import search
 from bot.snapshot import Snapshot
@@ -47,10 +51,16 @@ class Example:
 
 
 def example_of(
-    question: str, answerable: bool, snapshot: Snapshot, encoder: Encoder, weight: float = 1.0
+    question: str,
+    answerable: bool,
+    snapshot: Snapshot,
+    encoder: Encoder,
+    *,
+    languages: Collection[str] = (ENGLISH,),
+    weight: float = 1.0,
 ) -> Example | None:
     """Ask a question and read the signals off; ``None`` if there are none, as where a list is looked through."""
-    query = understand(question, snapshot, encoder)
+    query = understand(question, snapshot, encoder, languages)
     hits = search(query, snapshot, encoder, top_k=JUDGED)
     signals = judge(query, hits, snapshot, shipped_calibration()).signals
     return None if signals is None else Example(question, signals, answerable, weight)
@@ -59,17 +69,19 @@ def example_of(
 def fit(examples: Sequence[Example], start: Calibration, pull: float = PULL) -> Calibration:
     """Return the calibration whose weights make the examples likeliest, pulled towards those of ``start``."""
     rows, labels, counts = _arrays(examples)
-    before = np.array([start.weights[name] for name in (*SIGNALS, "constant")])
-    spread = np.append(rows[:, :-1].var(axis=0) + 1e-9, 0.1)
-    weights = before.copy()
-    for _ in range(50):  # Newton's method; the loss is convex
-        sure = _sure(rows, weights)
-        curve = rows.T @ (rows * (counts * sure * (1 - sure))[:, None]) + pull * np.diag(spread)
-        weights = weights - np.linalg.solve(
-            curve, rows.T @ (counts * (sure - labels)) + pull * spread * (weights - before)
-        )
     names = (*SIGNALS, "constant")
-    return replace(start, weights={name: round(float(weight), 3) for name, weight in zip(names, weights, strict=True)})
+    before = np.array([start.weights[name] for name in names])
+    spread = np.append(rows[:, :-1].var(axis=0) + 1e-9, 0.1)
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        away = weights - before
+        surprise = counts @ np.logaddexp(0, np.where(labels == 1, -1, 1) * (rows @ weights))
+        slope = rows.T @ (counts * (_sure(rows, weights) - labels)) + pull * spread * away
+        return float(surprise + pull * (spread @ away**2) / 2), slope
+
+    found = minimize(loss, before, jac=True, method="L-BFGS-B", options={"maxiter": 5_000, "ftol": 1e-12})
+    weights = {name: round(float(weight), 3) for name, weight in zip(names, found.x, strict=True)}
+    return replace(start, weights=weights)
 
 
 def cross_validated(examples: Sequence[Example], start: Calibration, pull: float = PULL) -> Floats:
@@ -89,7 +101,7 @@ def _arrays(examples: Sequence[Example]) -> tuple[Floats, Floats, Floats]:
 
 
 def _sure(rows: Floats, weights: Floats) -> Floats:
-    sure: Floats = 1 / (1 + np.exp(-np.clip(rows @ weights, -30, 30)))
+    sure: Floats = expit(rows @ weights)
     return sure
 
 
@@ -176,7 +188,9 @@ def load_calibration(index: Path) -> Calibration:
     except (FileNotFoundError, NotADirectoryError):
         return shipped_calibration()
     except (OSError, ValidationError) as error:
-        raise CalibrationError(f"{str(path)!r} cannot be read: remove it, or run `signpost calibrate`") from error
+        raise CalibrationError(
+            f"{str(path)!r} cannot be read: remove it, or run `signpost calibrate` to make it anew"
+        ) from error
 
 
 def save_calibration(calibration: Calibration, index: Path) -> None:
@@ -190,5 +204,6 @@ def save_calibration(calibration: Calibration, index: Path) -> None:
         work.write_bytes(_CALIBRATION.dump_json(calibration, indent=1) + b"\n")
         work.rename(path)
     except OSError as error:
-        work.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            work.unlink()
         raise CalibrationError(f"{str(path)!r} cannot be written: {error.strerror}") from error

@@ -329,9 +329,15 @@ def calibrate(
         from bot.evaluate import load_questions
 
         settings = load_settings(index=index, model=model)
-        bot = open_bot(settings)
+        bot = open_bot(settings, shipped_calibration())
         asked = (
-            example_of(question.standalone or question.question, question.answerable, bot.snapshot, bot.encoder)
+            example_of(
+                question.standalone or question.question,
+                question.answerable,
+                bot.snapshot,
+                bot.encoder,
+                languages=bot.languages,
+            )
             for question in load_questions(path)
         )
         result = recalibrate([example for example in asked if example is not None], shipped_calibration())

@@ -35,6 +35,13 @@ _ASKING = frozenset(terms_of(" ".join(ASKING_WORDS)))
 JUDGED = 6
 
 
+#: Words, each as rare as any, that a passage may lack before more of them tell nothing more.
+_MOST_MISSING = 4.0
+
+#: Weights beyond this are a slip; evidence beyond this is as good as certain.
+_HEAVIEST, _SUREST = 1_000.0, 30.0
+
+
 @dataclass(frozen=True, slots=True)
 class Signals:
     """What the confidence is made of.
@@ -43,8 +50,8 @@ class Signals:
     how far the best score stands out from the next five, on average, 0 to 1. ``covered``: share of the question's
     content words, by idf, in the marked sentence, those beside it, the title and headings. ``asked_covered``: share,
     by idf, of what is asked about the topic that the passage holds, the topic being the words that the title and the
-    headings hold; 1 if nothing else is asked. ``asked_missing``: how much it lacks, by idf, in words as rare as any; of
-    two questions with the same share covered the longer one lacks more, and may. ``holds_kind``,
+    headings hold; 1 if nothing else is asked. ``asked_missing``: how much it lacks, by idf, in words as rare as any,
+    4 at most; of two questions with the same share covered the longer one lacks more, and may. ``holds_kind``,
     ``lacks_kind``: 1 if the marked sentence holds or lacks what is asked for (a number, a date), where that is plain to
     tell.
     """
@@ -75,13 +82,17 @@ class Calibration:
     answered_from: float
 
     def __post_init__(self) -> None:
-        if set(self.weights) != {*SIGNALS, "constant"} or not 0 <= self.unsure_from <= self.answered_from <= 1:
-            raise ValueError("a calibration has a weight for each signal and two thresholds between 0 and 1")
+        weights = self.weights.values()
+        if set(self.weights) != {*SIGNALS, "constant"} or not all(abs(weight) <= _HEAVIEST for weight in weights):
+            raise ValueError("a calibration has a weight for each signal, none of them huge")
+        if not 0 < self.unsure_from <= self.answered_from <= 1:
+            raise ValueError("a calibration has two thresholds between 0 and 1, the lower one first")
 
     def confidence(self, signals: Signals) -> float:
         """Return the probability, 0 to 1, that the passages answer the question."""
         values = asdict(signals) | {"constant": 1.0}
-        return 1 / (1 + math.exp(-sum(weight * values[name] for name, weight in self.weights.items())))
+        evidence = sum(weight * values[name] for name, weight in self.weights.items())
+        return 1 / (1 + math.exp(-max(-_SUREST, min(_SUREST, evidence))))
 
     def status(self, confidence: float) -> Status:
         """Return what an answer of a confidence is called."""
@@ -117,9 +128,10 @@ def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot, calibration: Ca
     if not hits:
         return Verdict("not_found", 0.0)
     if query.lookup is not None and query.lookup.is_in(hits[0].passage):
-        return Verdict("answered", LOOKUP_CONFIDENCE)
-    signals = signals_of(query, hits, snapshot)
-    confidence = calibration.confidence(signals)
+        signals, confidence = None, LOOKUP_CONFIDENCE
+    else:
+        signals = signals_of(query, hits, snapshot)
+        confidence = calibration.confidence(signals)
     if query.foreign is not None:
         confidence = min(confidence, math.nextafter(calibration.answered_from, 0))
     return Verdict(calibration.status(confidence), confidence, signals)
@@ -147,8 +159,8 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
         sentence=hit.scores.marked,
         margin=hit.scores.total - sum(runners_up) / len(runners_up) if runners_up else 0.0,
         covered=share(weights.keys() & around, weights.keys()) if weights else 0.0,
-        asked_covered=share(asked - missing, asked),
-        asked_missing=sum(weights[term] for term in missing) / lexical.idf(""),
+        asked_covered=share(asked - missing, asked) if asked or topic & weights.keys() else 0.0,
+        asked_missing=min(_MOST_MISSING, sum(weights[term] for term in missing) / lexical.idf("")),
         holds_kind=float(holds_kind),
         lacks_kind=float(plain is not None and not holds_kind),
     )

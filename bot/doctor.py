@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from bot import __version__
+from bot.calibrate import load_calibration
+from bot.confidence import shipped_calibration
 from bot.documents import read_corpus
 from bot.engine import export_folder, load_encoder
 from bot.errors import BotError, SnapshotMismatch
@@ -55,6 +57,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
         for report in corpus.reports:
             if report.outcome == "failed":
                 yield Finding(False, f"{report.path}: {'; '.join(report.notes)}")
+    except BotError as error:
+        yield Finding(False, str(error))
+
+    try:
+        own = load_calibration(settings.index) != shipped_calibration()
+        yield Finding(True, f"confidence: {'the calibration in the index folder' if own else 'as shipped'}")
     except BotError as error:
         yield Finding(False, str(error))
 

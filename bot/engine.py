@@ -121,17 +121,20 @@ def is_built(settings: Settings) -> bool:
         return False
 
 
-def open_bot(settings: Settings) -> Bot:
+def open_bot(settings: Settings, calibration: Calibration | None = None) -> Bot:
     """Open the snapshot in use and the encoder that built it.
 
     A damaged snapshot is passed over for the newest sound one that is left; the log says so.
 
+    :param calibration: used instead of the operator's own or the shipped one.
+    :raises CalibrationError: if the operator's own cannot be read.
     :raises SnapshotMissing: if nothing was built yet.
     :raises SnapshotMismatch: if the settings now name another encoder or splitter than built it.
     :raises SnapshotDamaged: if no snapshot on disk is sound.
     :raises ModelError: if the embedding model is missing or not the one it should be.
     """
     names = snapshot_ids(settings.index)
+    calibration = calibration or load_calibration(settings.index)
     model, folder = find_model(settings), export_folder(settings)
     export = _exported(find_export(model, folder), folder)
     expected = built_by(export.fingerprint(_prefixes(settings)), settings.passage_tokens)
@@ -185,13 +188,14 @@ def build_index(settings: Settings, progress: Callable[[int], Progress] | None =
     :raises ModelError: if the embedding model is missing or not the one it should be.
     """
     corpus = read_corpus(settings.corpus)
+    calibration = load_calibration(settings.index)
     encoder = load_encoder(settings, sample=_stretches(corpus))
     snapshot = _same(corpus, settings, encoder)
     built = snapshot is None
     if snapshot is None:
         name = publish(corpus.documents, encoder, settings.index, aim=settings.passage_tokens, progress=progress)
         snapshot = open_snapshot(settings.index, name, encoder, aim=settings.passage_tokens)
-    bot = Bot(encoder, snapshot, load_calibration(settings.index), languages=settings.languages)
+    bot = Bot(encoder, snapshot, calibration, languages=settings.languages)
     wanted = (*settings.suggestions, *(question for document in corpus.documents for question in document.questions))
     return IndexReport(
         snapshot=snapshot.id,

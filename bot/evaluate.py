@@ -144,7 +144,8 @@ def rank_documents(question: str, snapshot: Snapshot, encoder: Encoder) -> dict[
     """Return the best hundred documents and their scores, each that of its best passage."""
     best: dict[str, float] = {}
     for hit in search(understand(question, snapshot, encoder), snapshot, encoder, top_k=_DEPTH):
-        best.setdefault(hit.passage.document, hit.scores.total)
+        for passage in (hit.passage, *hit.elsewhere):
+            best.setdefault(passage.document, hit.scores.total)
     return dict(list(best.items())[:_DOCUMENTS])
 
 

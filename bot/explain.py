@@ -60,7 +60,7 @@ def _reasons(
         "unsure": f"between {low} and {high}: the quote is given with a request to check it",
         "not_found": f"below {low}: nothing is quoted",
     }
-    yield f"The confidence {verdict.confidence:.2f} is {where[verdict.status]}."
+    yield f"The confidence {verdict.confidence:.3f} is {where[verdict.status]}."
     near = "near to" if signals.passage >= _NEAR else "far from"
     yield f"The best passage is {near} the question in meaning (cosine {signals.passage:.2f}, 1 is the same)."
     amount = "most" if signals.covered >= _MOST else "some" if signals.covered else "none"
@@ -75,7 +75,7 @@ def _reasons(
             "the setting `model` can name a multilingual model."
         )
     if query.kind is not None:
-        found = "does not hold" if signals.lacks_kind else "was preferred if it holds"
+        found = "lacks" if signals.lacks_kind else "holds" if signals.holds_kind else "is likelier if it holds"
         yield f"The question asks for {_KINDS[query.kind]}; the marked sentence {found} such a thing."
 
 

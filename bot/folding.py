@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
 from datetime import date
 
 _ONES = "two three four five six seven eight nine".split()
@@ -19,16 +18,20 @@ _NUMBERS = {
     **{word: number for number, word in enumerate(_TEENS, 10)},
     **{word: number * 10 for number, word in enumerate(_TENS, 2)},
 }
+_NUMBER_WORDS = frozenset(_NUMBERS)
 _MONTHS = "january february march april may june july august september october november december".split()
 
+#: What tells cheaply that a text has nothing of a kind, as most sentences have not.
+_LETTERS, _DIGIT, _JOINT = re.compile("[a-z]+"), re.compile(r"\d"), re.compile("[-‐‑'’]")
+
 _GROUPED = re.compile(r"\b\d{1,3}(?:[,\u00a0\u202f]\d{3})+\b")
-_COMPOUND_NUMBER = re.compile(rf"\b({'|'.join(_TENS)})[- ](one|{'|'.join(_ONES)})\b", re.IGNORECASE)
-_NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(_NUMBERS)})\b", re.IGNORECASE)
+_COMPOUND_NUMBER = re.compile(rf"\b({'|'.join(_TENS)})[- ](one|{'|'.join(_ONES)})\b", re.IGNORECASE | re.ASCII)
+_NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(_NUMBERS)})\b", re.IGNORECASE | re.ASCII)
 _MONTH = "|".join(f"{month[:3]}(?:{month[3:]})?" for month in _MONTHS) + "|sept"
 _WRITTEN_DATE = re.compile(
     rf"\b(?:(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH})"
     rf"|(?P<first>{_MONTH})\.? (?P<second>\d{{1,2}})(?:st|nd|rd|th)?),?\.? (?P<year>(?:1[5-9]|20)\d\d)\b",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _NUMERIC_DATE = re.compile(
     r"\b(?:(?P<year>(?:1[5-9]|20)\d\d)-(?P<month>\d\d?)-(?P<day>\d\d?)"
@@ -39,7 +42,7 @@ _JOINED = re.compile(r"\b[^\W_]+(?:[-‐‑'’][^\W_]+)+\b")
 
 def fold(text: str) -> str:
     """Return text in small letters, without accents."""
-    spread = unicodedata.normalize("NFKD", text.casefold())
+    spread = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return "".join(character for character in spread if not unicodedata.combining(character))
 
 
@@ -48,11 +51,17 @@ def with_other_forms(text: str) -> str:
 
     A date that may be read in two ways (04/03/2024) gets both.
     """
-    text = _GROUPED.sub(lambda match: re.sub(r"\D", "", match[0]), text)
-    text = _COMPOUND_NUMBER.sub(_compound_number, text)
-    text = _NUMBER_WORD.sub(lambda match: str(_NUMBERS[match[0].casefold()]), text)
-    others = [form for find, forms in _OTHER_FORMS for match in find.finditer(text) for form in forms(match)]
-    return " ".join([text, *dict.fromkeys(others)])
+    if not _NUMBER_WORDS.isdisjoint(_LETTERS.findall(text.casefold())):
+        text = _COMPOUND_NUMBER.sub(_compound_number, text)
+        text = _NUMBER_WORD.sub(lambda match: str(_NUMBERS[match[0].casefold()]), text)
+    others: list[str] = []
+    if _DIGIT.search(text):
+        text = _GROUPED.sub(lambda match: re.sub(r"\D", "", match[0]), text)
+        others += [day for match in _WRITTEN_DATE.finditer(text) for day in _written_date(match)]
+        others += [day for match in _NUMERIC_DATE.finditer(text) for day in _numeric_date(match)]
+    if _JOINT.search(text):
+        others += [word for match in _JOINED.finditer(text) for word in _joined(match)]
+    return " ".join([text, *dict.fromkeys(others)]) if others else text
 
 
 def _compound_number(match: re.Match[str]) -> str:
@@ -88,10 +97,3 @@ def _joined(match: re.Match[str]) -> list[str]:
     if parts[-1] in ("s", "S"):
         parts.pop()
     return ["".join(parts)] if len(parts) > 1 else []
-
-
-_OTHER_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], list[str]]], ...] = (
-    (_WRITTEN_DATE, _written_date),
-    (_NUMERIC_DATE, _numeric_date),
-    (_JOINED, _joined),
-)

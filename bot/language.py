@@ -64,8 +64,8 @@ _SMALL_WORDS = {
         "hvilken hvor hvordan hvorfor hvornar ikke jeg kan man mange med mig og om pa sig som til var vi",
         "no": "alle av ble de den der det du eller en er et finnes for fra gjor han har hun hva hvem hvilke hvilken "
         "hvor hvordan hvorfor ikke jeg kan man mange med meg nar og om pa seg som til var vi",
-        "fi": "ei etta ja joka jos ketka kuinka kuka kun kuuluu mika miksi mikä mina minka missa mista mita miten "
-        "moni monta mutta niin oli olla on onko ovat se sita tai tama voi voiko voin",
+        "fi": "ei etta ja joka jos ketka kuinka kuka kun kuuluu mika miksi mikä milloin mina minka missa mista "
+        "mita miten moni monta mutta niin oli olla on onko ovat se sita tai tama voi voiko voin",
         "pl": "aby ale byl byla bylo co czy dla do gdzie ich ile jak jaka jaki jakie jest kiedy kogo kto ktora "
         "ktore ktory ktorzy ma maja mnie moge na nie od po przez sa sie ten to za ze",
         "cs": "ale co do jak jaka jake jaky je jeho jsem jsou kde kdo kdy ke kolik ktera ktere ktery ma maji mohu "
@@ -82,17 +82,27 @@ _SMALL_WORDS = {
     }.items()
 }
 
-#: Letters of a script that are more than a name's; of how few words a single small one is enough to tell.
+#: Small words that are no word, name or short form in English, and tell alone.
+_UNMISTAKABLE = frozenset(
+    "cand combien cuando cuantos hoeveel hogyan hvordan hvorfor kapan kdy kiedy kuinka mikor milloin nasil nerede perche "
+    "pourquoi quando quantos varfor waarom wanneer wann warum".split()
+)
+
+#: Letters of a script that are more than a name's; of how few words a single small one is enough to tell, in what
+#: ends with a question mark ("hay fever" is no Spanish).
 _LETTERS, _FEW = 2, 4
 
 
 def language_of(text: str) -> str | None:
     """Return the code of the language that a text seems to be in; ``None`` if its words do not tell."""
-    words = re.findall(r"[^\W\d_]+", fold(text))
+    written = re.findall(r"[^\W\d_]+", text)
+    shouted = all(word.isupper() for word in written)
+    words = [fold(word) for word in written if shouted or not word.isupper()]  # "AI" is no small word of Vietnamese
     found = {code: sum(word in small for word in words) for code, small in _SMALL_WORDS.items()}
     for script, code in _SCRIPTS:
         if len(re.findall(script, text)) >= _LETTERS and not found["en"]:
             return code
     best = max(found, key=lambda code: (found[code], code == "en"))
-    tells = found[best] > 1 or found[best] * _FEW >= len(words)
+    alone = text.rstrip().endswith("?") or not _UNMISTAKABLE.isdisjoint(words)
+    tells = found[best] > 1 or (found[best] * _FEW >= len(words) and alone)
     return best if found[best] and (best == "en" or (tells and found[best] > found["en"])) else None

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
@@ -74,8 +75,13 @@ _BATCH = 1_000
 
 def terms_of(text: str) -> list[str]:
     """Return the content words of a text as the index knows them: folded, stemmed, in order, with repeats."""
-    terms: list[str] = _STEMMED.analyze(with_other_forms(text))
-    return terms
+    return [term for word in with_other_forms(text).split() for term in _terms_of_word(word)]
+
+
+@lru_cache(maxsize=1 << 16)
+def _terms_of_word(word: str) -> tuple[str, ...]:
+    """What stands between spaces is analysed once: a term never reaches across a space."""
+    return tuple(_STEMMED.analyze(word))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from bot.lexical import terms_of, words_of
 from bot.query import Query
 from bot.question import PLAIN_KINDS, Kind, holds
 from bot.snapshot import Snapshot
-from bot.types import Encoder, Filters, Hit, Scores
+from bot.types import Encoder, Filters, Hit, Passage, Scores
 
 #: Weights of the scores; they add up to 1. A sentence that answers stands out of a long passage; a passage that answers
 #: stands among others about the same. ``tests/evaluation/ablation.py`` prints what each part is worth.
@@ -60,12 +60,18 @@ LOOKUP_WEIGHT = 1.0
 #: Containment of Documents", 1997).
 _SAME, _RUN = 0.8, 3
 
-#: One document takes at most this share of the places while three others answer too: each with a passage whose score is
-#: this near to the best.
-_DOCUMENT_SHARE, _OTHERS, _NEAR_BEST = 0.4, 3, 0.7
+#: Cosine of their sentences' means below which the words of two passages are not compared.
+_PERHAPS_SAME = 0.85
+
+#: One document takes at most two of the first five places while three others answer too: each with a passage, among the
+#: best ten, whose score is this near to the best.
+_PLACES, _DOCUMENT_PLACES, _OTHERS, _NEAR_BEST = 5, 2, 3, 0.7
 
 #: Candidates that each of the two searches names, and passages whose lexical score is known.
-_POOL, _SCORED = 100, 1_000
+_POOL, _SCORED = 100, 400
+
+#: Candidates of which sentences and surroundings are read.
+_READ = 60
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Rows: TypeAlias = npt.NDArray[np.int64]
@@ -100,48 +106,80 @@ def search(
 
     lexical = np.zeros(len(snapshot.passages) + 2 * _AROUND, dtype=np.float32)  # room for what is beyond either end
     lexical[matched] = shares
+    rows = _promising(snapshot, vector, rows, lexical, max(_READ, top_k), looked_up)
     scores = _score(snapshot, vector, rows, lexical)
     bonus = np.where(np.isin(rows, looked_up), LOOKUP_WEIGHT, 0.0)
-    order = np.argsort(-(scores @ _WEIGHTS + bonus), kind="stable")
-    places = _distinct(snapshot, rows, order, 2 * max(top_k, _REREAD))
-    marked = [
-        replace(
-            _mark(snapshot, query, vector, int(rows[first]), scores[first], float(bonus[first])),
-            elsewhere=tuple(snapshot.passages[rows[other]] for other in others),
-        )
-        for first, *others in islice(places.values(), max(top_k, _REREAD))
-    ]
-    marked.sort(key=lambda hit: -hit.scores.total)  # stable: equal scores stay in corpus order
-    return tuple(_spread(marked, top_k)[:top_k])
+    totals = scores @ _WEIGHTS + bonus
+    best = np.argsort(-totals, kind="stable")
+    depth = top_k + _REREAD
+    places = _distinct(snapshot, rows, best[:depth])
+    while len(places) < top_k and depth < len(rows):  # where one text has many copies
+        depth *= 2
+        places = _distinct(snapshot, rows, best[:depth])
+
+    def hit(number: int) -> Hit:
+        marked = _mark(snapshot, query, vector, int(rows[number]), scores[number], float(bonus[number]))
+        return replace(marked, elsewhere=tuple(snapshot.passages[rows[other]] for other in places[number]))
+
+    hits = {number: hit(number) for number in islice(places, _REREAD)} if query.kind in PLAIN_KINDS else {}
+    ranked = {number: hits[number].scores.total if number in hits else float(totals[number]) for number in places}
+    order = sorted(ranked, key=lambda number: -ranked[number])  # stable: equal scores stay in corpus order
+    documents_of = {number: snapshot.passages[rows[number]].document for number in order}
+    shown = _spread([(number, documents_of[number], ranked[number]) for number in order])
+    return tuple(hits.get(number) or hit(number) for number in shown[:top_k])
 
 
-def _distinct(snapshot: Snapshot, rows: Rows, order: npt.NDArray[np.intp], depth: int) -> dict[int, list[int]]:
-    """The best candidates, best first, each with those after it that say the same; numbers count in ``rows``."""
+def _distinct(snapshot: Snapshot, rows: Rows, best: npt.NDArray[np.intp]) -> dict[int, list[int]]:
+    """The best candidates, best first, each with those after it that say the same; numbers count in ``rows``.
+
+    Words are compared only where the sentences, on average, are near enough in meaning for them to be the same.
+    """
+    vectors, offsets = _sentences_of(snapshot, rows[best])
+    means = np.add.reduceat(vectors, offsets[:-1])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    near = means @ means.T >= _PERHAPS_SAME
     places: dict[int, list[int]] = {}
-    runs: dict[int, frozenset[tuple[str, ...]]] = {}
-    for number in map(int, order[:depth]):
-        words = words_of(snapshot.passages[rows[number]].text.casefold())
-        own = frozenset(zip(*(words[start:] for start in range(min(_RUN, len(words)))), strict=False))
-        same = (first for first in places if len(own & runs[first]) >= _SAME * len(own | runs[first]))
-        first = next(same, number)
-        places.setdefault(first, []).append(number)
-        runs[number] = own
+    firsts: list[int] = []
+    for position in range(len(best)):
+        own = snapshot.passages[rows[best[position]]]
+        same = (
+            first
+            for first in firsts
+            if near[position, first] and _say_the_same(own, snapshot.passages[rows[best[first]]])
+        )
+        first = next(same, position)
+        if first == position:
+            firsts.append(position)
+            places[int(best[position])] = []
+        else:
+            places[int(best[first])].append(int(best[position]))
     return places
 
 
-def _spread(hits: Sequence[Hit], top_k: int) -> list[Hit]:
-    """Put a document's hits beyond its share of the places behind those of others, if enough others answer too."""
-    near_best = {hit.passage.document for hit in hits if hit.scores.total >= _NEAR_BEST * hits[0].scores.total}
-    share = max(1, int(_DOCUMENT_SHARE * top_k))
+def _say_the_same(one: Passage, other: Passage) -> bool:
+    own, its = _runs(one.text), _runs(other.text)
+    return len(own & its) >= _SAME * len(own | its)
+
+
+def _runs(text: str) -> frozenset[tuple[str, ...]]:
+    words = words_of(text.casefold())
+    return frozenset(zip(*(words[start:] for start in range(min(_RUN, len(words)))), strict=False))
+
+
+def _spread(ranked: Sequence[tuple[int, str, float]]) -> list[int]:
+    """Put a document's passages beyond its places behind those of others, if enough others answer too.
+
+    :param ranked: number, document and score of each candidate, best first.
+    """
+    near_best = {document for _, document, score in ranked[:_REREAD] if score >= _NEAR_BEST * ranked[0][2]}
     taken: Counter[str] = Counter()
-    first: list[Hit] = []
-    later: list[Hit] = []
-    for hit in hits:
-        document = hit.passage.document
-        crowded = taken[document] >= share and len(near_best - {document}) >= _OTHERS
-        (later if crowded else first).append(hit)
+    first: list[int] = []
+    later: list[int] = []
+    for number, document, _ in ranked:
         taken[document] += 1
-    return first + later
+        crowded = taken[document] > _DOCUMENT_PLACES and len(near_best - {document}) >= _OTHERS
+        (later if crowded and len(first) < _PLACES else first).append(number)
+    return first[:_PLACES] + sorted(first[_PLACES:] + later, key=[number for number, _, _ in ranked].index)
 
 
 def _looked_up_row(snapshot: Snapshot, query: Query, documents: list[str] | None) -> Rows:
@@ -164,6 +202,15 @@ def _dense_rows(snapshot: Snapshot, vector: Floats, pool: int, documents: list[s
         _, rows = snapshot.vectors.search(vector[None], pool, params=only)
     found: Rows = rows[0][rows[0] >= 0]
     return found
+
+
+def _promising(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats, count: int, needed: Rows) -> Rows:
+    """The candidates that are best by their own two scores, in corpus order; only their sentences and surroundings are
+    read."""
+    if len(rows) <= count:
+        return rows
+    own = PASSAGE_WEIGHT * (snapshot.vectors.reconstruct_batch(rows) @ vector) + LEXICAL_WEIGHT * lexical[rows]
+    return np.union1d(rows[np.argpartition(-own, count)[:count]], needed)
 
 
 def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats) -> Floats:
@@ -189,12 +236,17 @@ def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats) -> F
 
 def _best_sentence_cosines(snapshot: Snapshot, vector: Floats, rows: Rows) -> Floats:
     """The cosine of the question with the best sentence of each passage; only these sentences are read."""
+    vectors, offsets = _sentences_of(snapshot, rows)
+    best: Floats = np.maximum.reduceat(vectors @ vector, offsets[:-1])
+    return best
+
+
+def _sentences_of(snapshot: Snapshot, rows: Rows) -> tuple[Floats, Rows]:
+    """The vectors of the sentences of some passages, one passage after the other, and where each passage begins."""
     starts, ends = snapshot.sentence_rows[rows], snapshot.sentence_rows[rows + 1]
     offsets = np.concatenate([[0], np.cumsum(ends - starts)])
     places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
-    cosines = snapshot.sentence_vectors[places].astype(np.float32) @ vector
-    best: Floats = np.maximum.reduceat(cosines, offsets[:-1])
-    return best
+    return snapshot.sentence_vectors[places].astype(np.float32), offsets
 
 
 def _mark(snapshot: Snapshot, query: Query, vector: Floats, row: int, parts: Floats, bonus: float) -> Hit:
@@ -208,15 +260,15 @@ def _mark(snapshot: Snapshot, query: Query, vector: Floats, row: int, parts: Flo
         number = passage.sentences.index(entry)
         return Hit(passage, _scores(parts, bonus, _sentence_cosines(snapshot, vector, row)[number]), number)
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
-    shared = [set(query.terms.words) & set(terms_of(sentence)) for sentence in sentences]
+    asked = frozenset(query.terms.words)
+    shared = [asked.intersection(terms_of(sentence)) for sentence in sentences]
     holders = Counter(term for held in shared for term in held)
+    rarity = {term: math.log((len(sentences) + 1) / (count + 0.5)) for term, count in holders.items()}
     cosines = _sentence_cosines(snapshot, vector, row)
-    scores = cosines.copy()
-    for number, held in enumerate(shared):
-        rarity = sum(math.log((len(sentences) + 1) / (holders[term] + 0.5)) for term in held)
-        scores[number] += MARK_WORD_WEIGHT * rarity
-        if query.kind is not None and holds(sentences[number], query.kind):
-            scores[number] += MARK_KIND_WEIGHTS[query.kind]
+    scores = cosines + np.array([MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, held)) for held in shared])
+    if query.kind is not None:
+        held = np.array([holds(sentence, query.kind) for sentence in sentences])
+        scores += MARK_KIND_WEIGHTS[query.kind] * held
     best = int(scores.argmax())
     if query.kind in PLAIN_KINDS and holds(sentences[best], query.kind):
         bonus += KIND_WEIGHT

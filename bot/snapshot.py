@@ -448,7 +448,7 @@ def _open_lexical(files: Mapping[str, bytes]) -> Lexical:
 
     The copy can be removed at once, as tantivy keeps the files mapped that it has opened.
     """
-    with tempfile.TemporaryDirectory(prefix="signpost-") as copy:
+    with tempfile.TemporaryDirectory(prefix="signpost-", ignore_cleanup_errors=True) as copy:
         for name, data in files.items():
             if name.startswith("lexical/"):
                 (Path(copy) / Path(name).name).write_bytes(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -30,7 +31,7 @@ AWKWARD: Mapping[str, str] = {
 def bot_of(home: Path, files: Mapping[str, str], words: Encoder) -> Bot:
     documents = read_corpus(write_files(home / "corpus", files)).documents
     name = publish(documents, words, home / "index", aim=160)
-    return Bot(words, open_snapshot(home / "index", name, words, aim=160), ("Which questions are answered?",))
+    return Bot(words, open_snapshot(home / "index", name, words, aim=160), starters=("Which questions are answered?",))
 
 
 def verbatim(text: str, url: str = "https://port.example/rules") -> str:
@@ -46,6 +47,10 @@ def generated_questions(bot: Bot, count: int) -> list[str]:
     return [" ".join([*words, "it?"]) for words in chosen]
 
 
+def words_in(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
 def assert_exact(answer: Answer, bot: Bot) -> None:
     for cited in answer.passages:
         citation, passage = cited.citation, cited.hit.passage
@@ -55,6 +60,11 @@ def assert_exact(answer: Answer, bot: Bot) -> None:
         for start, end in cited.highlights:
             assert 0 <= start < end <= len(passage.text)
             assert passage.text[start:end] == passage.text[start:end].strip()
+        for other in cited.elsewhere:
+            assert other.end > other.start
+            assert set(words_in(bot.snapshot.documents[other.document].text[other.start : other.end])) & set(
+                words_in(passage.text)
+            )
     if answer.quote is not None:
         first, quote = answer.passages[0], answer.quote
         document = bot.snapshot.documents[first.citation.document]
@@ -211,3 +221,66 @@ def test_an_answer_comes_without_unknown_words_and_suggestions(bot: Bot) -> None
     assert answer.status == "answered"
     assert (answer.unknown_words, answer.suggestions) == ((), ())
     assert answer.snapshot == bot.snapshot.id
+
+
+# --- the same elsewhere -----------------------------------------------------------------------------------------------
+
+SAID = "Boats may go at most 5 knots inside the harbour. Lights are switched on at dusk. Dogs stay on the lead, please."
+
+
+def test_what_stands_in_several_places_is_cited_from_each(tmp_path: Path, words: Encoder) -> None:
+    files = {
+        "a.md": verbatim(SAID, "https://port.example/a"),
+        "b.md": verbatim(f"## Kept\n\n{SAID}", "https://port.example/b"),
+        "c.md": verbatim(SAID.replace("please", "always"), "https://port.example/c"),
+        "d.md": verbatim("Boats may go at most 9 knots outside of it, and never by night.", "https://port.example/d"),
+    }
+    bot = bot_of(tmp_path, files, words)
+    answer = bot.ask("How many knots may boats go inside the harbour?")
+    first = answer.passages[0]
+    places = {first.citation.document: first.citation, **{other.document: other for other in first.elsewhere}}
+    assert set(places) == {"a.md", "b.md", "c.md"}
+    assert len(first.elsewhere) == 2
+    assert answer.quote is not None
+    for name, citation in places.items():
+        document = bot.snapshot.documents[name]
+        assert document.text[citation.start : citation.end].startswith(SAID.removesuffix("please."))
+        assert citation.sha256 == document.sha256
+        assert citation.source.url == citation.links.source == f"https://port.example/{name[0]}"
+        assert citation.links.viewer.endswith(
+            f"?passage={citation.start}-{citation.end}#p{citation.start}-{citation.end}"
+        )
+        assert citation.links.source_at_passage is not None
+        assert target_of(citation.links.source_at_passage, document.text) == answer.quote.text
+    shown = [cited.citation.document for cited in answer.passages]
+    assert len(shown) == len(set(shown)) == 2, "a place is named once"
+
+
+# --- other languages --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "language"),
+    [
+        ("Wie viele Hotlines hat INHOPE?", "German"),
+        ("كم عدد الخطوط الساخنة في INHOPE؟", "Arabic"),
+        ("INHOPEには何か国が参加していますか", "Japanese"),
+    ],
+)
+def test_a_question_in_a_language_that_is_not_known_is_never_answered_and_says_so(
+    shipped: Bot, question: str, language: str
+) -> None:
+    answer = shipped.ask(question)
+    assert answer.status != "answered"
+    [note] = answer.notes
+    assert f"seems to be in {language}, which this search does not understand" in note
+    assert answer.unknown_words == (), "all words would be"
+    for languages in ((), ("de", "ar", "ja", "en")):
+        assert replace(shipped, languages=languages).ask(question).notes == ()
+
+
+def test_a_question_in_a_language_that_is_known_gets_no_note(shipped: Bot) -> None:
+    assert shipped.ask("How many hotlines does INHOPE have?").notes == ()
+    german = replace(shipped, languages=("de",)).ask("How many hotlines does INHOPE have?")
+    assert "English" in german.notes[0]
+    assert german.status != "answered"

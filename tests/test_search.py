@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bot import search as parts
 from bot.documents import read_corpus
 from bot.engine import Bot
+from bot.query import understand
+from bot.question import holds
+from bot.search import search
 from bot.snapshot import open_snapshot, publish
 from bot.types import Encoder, Filters, Hit
 from tests.conftest import write_files
@@ -31,6 +35,12 @@ def bot_of(home: Path, files: Mapping[str, str], words: Encoder) -> Bot:
 
 def hits(bot: Bot, question: str, top_k: int = 5, filters: Filters | None = None) -> list[Hit]:
     return [cited.hit for cited in bot.ask(question, top_k=top_k, filters=filters).passages]
+
+
+def searched(bot: Bot, question: str, top_k: int = 5, filters: Filters | None = None) -> tuple[Hit, ...]:
+    """What the search itself returns, where ``ask`` would have it read a few more than it shows."""
+    query = understand(question, bot.snapshot, bot.encoder)
+    return search(query, bot.snapshot, bot.encoder, top_k=top_k, filters=filters)
 
 
 def note(text: str, publisher: str = "Port Office", language: str = "en") -> str:
@@ -88,17 +98,12 @@ def test_an_empty_snapshot_answers_with_nothing(tmp_path: Path, words: Encoder) 
         assert (answer.status, answer.quote, answer.passages) == ("not_found", None, ())
 
 
-def test_the_same_words_in_two_files_are_two_sources(tmp_path: Path, words: Encoder) -> None:
-    alarm = "In an emergency call 112 at once."
-    copies = bot_of(tmp_path, {"fire.txt": alarm, "flood.txt": alarm, "rain.txt": "It rains a lot."}, words)
-    found = hits(copies, "What do I call in an emergency?")
-    assert sorted(hit.passage.document for hit in found[:2]) == ["fire.txt", "flood.txt"]
-    assert found[0].passage.text == found[1].passage.text == alarm
-
-
 def test_equal_scores_stand_in_corpus_order(tmp_path: Path, words: Encoder) -> None:
     names = [f"{letter}.md" for letter in "dbfaec"]
-    twins = bot_of(tmp_path, dict.fromkeys(names, note("The beacon stands on the cliff.")), words)
+    ends = ["red lamp", "old mast", "tall tower", "grey fog", "deep bell", "long rope"]
+    twins = bot_of(
+        tmp_path, {n: note(f"The beacon stands there {end}.") for n, end in zip(names, ends, strict=True)}, words
+    )
     found = hits(twins, "Where is the beacon?", 6)
     assert len({hit.scores.total for hit in found}) == 1
     assert [hit.passage.document for hit in found] == sorted(names)
@@ -173,3 +178,279 @@ def test_a_filter_finds_what_ranks_last_without_it(sea: Bot) -> None:
 def test_a_filter_that_admits_nothing_finds_nothing(sea: Bot, filters: Filters) -> None:
     answer = sea.ask("beacon on the cliff", filters=filters)
     assert (answer.status, answer.quote, answer.passages) == ("not_found", None, ())
+
+
+# --- the score --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory, words: Encoder) -> Bot:
+    """Documents of 1, 2, 3, 7, 1 and 4 passages, each of two random sentences, some with a number."""
+    random = np.random.default_rng(11)
+    files = {}
+    for name, count in zip("abcdef", (1, 2, 3, 7, 1, 4), strict=True):
+        texts = []
+        for _ in range(count):
+            first, second = (" ".join(random.choice(VOCABULARY, 6)).capitalize() for _ in range(2))
+            texts.append(
+                f"{first} {random.integers(100, 999)}. {second}." if random.random() < 0.5 else f"{first}. {second}."
+            )
+        files[f"{name}.md"] = note("\n\n".join(f"## {name}{number}\n\n{text}" for number, text in enumerate(texts)))
+    return bot_of(tmp_path_factory.mktemp("archive"), files, words)
+
+
+def test_the_weights_of_the_scores_add_up_to_one() -> None:
+    assert sum(weights()) == pytest.approx(1)
+    assert min(*weights(), parts.KIND_WEIGHT) > 0
+
+
+def weights() -> tuple[float, ...]:
+    return (
+        parts.PASSAGE_WEIGHT,
+        parts.SENTENCE_WEIGHT,
+        parts.LEXICAL_WEIGHT,
+        parts.AROUND_PASSAGE_WEIGHT,
+        parts.AROUND_LEXICAL_WEIGHT,
+    )
+
+
+@pytest.mark.parametrize("question", [*QUESTIONS, "How many gulls sail the tide?", "island"])
+def test_every_score_is_the_weighted_sum_of_its_parts(archive: Bot, question: str) -> None:
+    snapshot, encoder = archive.snapshot, archive.encoder
+    vector = encoder.encode_question(question)[0].astype(np.float64)
+    query = understand(question, snapshot, encoder)
+    rows, shares = snapshot.lexical.search(query.terms, 1_000)
+    lexical = dict(zip(rows.tolist(), shares.tolist(), strict=True))
+    cosines = snapshot.vectors.reconstruct_n(0, snapshot.vectors.ntotal).astype(np.float64) @ vector
+    places = {passage: row for row, passage in enumerate(snapshot.passages)}
+    found = searched(archive, question, 100)
+    assert sorted(places[hit.passage] for hit in found) == list(range(18))  # the first and the last of all among them
+    for hit in found:
+        row = places[hit.passage]
+        around = [
+            other
+            for other in range(18)
+            if abs(other - row) <= 2 and snapshot.passages[other].document == hit.passage.document
+        ]
+        sentences = encoder.encode_passages(
+            [hit.passage.sentence_text(number) for number in range(len(hit.passage.sentences))]
+        ).astype(np.float64)
+        expected = (
+            cosines[row],
+            max(sentences @ vector),
+            lexical.get(row, 0.0),
+            np.mean([cosines[other] for other in around]),
+            np.mean([lexical.get(other, 0.0) for other in around]),
+        )
+        scores = hit.scores
+        own = (scores.passage, scores.sentence, scores.lexical, scores.around_passage, scores.around_lexical)
+        assert own == pytest.approx(expected, abs=1e-3)  # the sentences are float16 on disk
+        assert scores.marked == pytest.approx((sentences @ vector)[hit.best_sentence], abs=1e-3)
+        marked = hit.passage.sentence_text(hit.best_sentence)
+        bonus = parts.KIND_WEIGHT if query.kind == "number" and holds(marked, "number") else 0
+        assert scores.bonus == pytest.approx(bonus if found.index(hit) < 10 else scores.bonus)
+        assert scores.total == pytest.approx(np.dot(weights(), own) + scores.bonus, abs=1e-6)
+    if query.kind == "number":
+        assert {hit.scores.bonus for hit in found} == {0.0, parts.KIND_WEIGHT}
+
+
+def test_a_passage_gains_by_what_stands_around_it_in_its_document_only(tmp_path: Path, words: Encoder) -> None:
+    sections = {"a": "The beacon glows.", "b": "Nets dry slowly.", "c": "Kelp drifts past.", "d": "Oars are long."}
+    together = note("\n\n".join(f"## {name}\n\n{text}" for name, text in sections.items()))
+    alone = {f"{name}.md": note(f"## {name}\n\n{text}") for name, text in sections.items()}
+    together_by_text, alone_by_text = (
+        {hit.passage.text: hit.scores for hit in hits(bot_of(tmp_path / name, files, words), "Where is the beacon?", 9)}
+        for name, files in (("together", {"all.md": together}), ("alone", alone))
+    )
+    beacon, near, nearer, far = sections.values()
+    assert together_by_text.keys() == alone_by_text.keys() == set(sections.values())
+    for text in (near, nearer):
+        assert together_by_text[text].around_lexical > 0 == alone_by_text[text].around_lexical
+    assert together_by_text[far].around_lexical == 0  # three passages away
+    assert together_by_text[beacon].around_lexical < together_by_text[beacon].lexical
+    for scores in alone_by_text.values():
+        assert scores.around_lexical == pytest.approx(scores.lexical)
+        assert scores.around_passage == pytest.approx(scores.passage)
+
+
+# --- what is said twice -----------------------------------------------------------------------------------------------
+
+ALARM = "In an emergency call 112 at once."
+LONG_ALARM = (
+    "In an emergency at sea the skipper first puts on a life jacket, then sends the position of the boat by radio on "
+    "the channel that every harbour of the island listens to, and only after that begins to look for the cause."
+)
+OTHERS = {
+    "exit.txt": "The emergency exit of the hall leads to the pier.",
+    "rain.txt": "It rains a lot on the island.",
+    "tea.txt": "Tea is served at four.",
+}
+
+
+def documents_of(hit: Hit) -> list[str]:
+    return [hit.passage.document, *(passage.document for passage in hit.elsewhere)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (ALARM, ALARM),
+        (ALARM, ALARM.upper()),
+        (LONG_ALARM, LONG_ALARM.replace("radio", "phone")),
+        (LONG_ALARM, LONG_ALARM.replace(",", ";")),
+        (ALARM, f"## Alarm\n\n{ALARM}"),
+    ],
+)
+def test_what_two_files_say_alike_is_one_hit_that_names_the_other_place(
+    tmp_path: Path, words: Encoder, one: str, other: str
+) -> None:
+    copies = bot_of(tmp_path, OTHERS | {"fire.md": one, "flood.md": other}, words)
+    first, *rest = hits(copies, "What comes first in an emergency, to call 112 or to send the position?")
+    assert sorted(documents_of(first)) == ["fire.md", "flood.md"]
+    assert all(hit.elsewhere == () for hit in rest)
+    assert {hit.passage.document for hit in rest} <= OTHERS.keys()
+
+
+def test_what_one_document_says_twice_is_one_hit_that_names_both_places(tmp_path: Path, words: Encoder) -> None:
+    twice = bot_of(tmp_path, OTHERS | {"a.md": note(f"## Fire\n\n{ALARM}\n\n## Flood\n\n{ALARM}")}, words)
+    first = hits(twice, "What do I call in an emergency?")[0]
+    [other] = first.elsewhere
+    assert first.passage.document == other.document == "a.md"
+    assert first.passage.text == other.text == ALARM
+    assert {first.passage.headings[-1], other.headings[-1]} == {"Fire", "Flood"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("A return ticket costs 12 euros on weekdays.", "A return ticket costs 14 euros on weekdays."),
+        ("Boats may moor at the north pier.", "Boats may not moor at the north pier."),
+        ("Puffins breed on the western cliffs.", "On the western cliffs puffins breed."),
+        (LONG_ALARM, LONG_ALARM.replace("skipper", "captain").replace("radio", "phone").replace("island", "coast")),
+        (LONG_ALARM, LONG_ALARM.partition(" on the channel")[0] + " tells the coast guard where the boat lies."),
+        ("Boats", "Boats may go at most 5 knots."),
+    ],
+)
+def test_what_says_something_else_in_like_words_stays_a_hit_of_its_own(
+    tmp_path: Path, words: Encoder, one: str, other: str
+) -> None:
+    two = bot_of(tmp_path, {"one.txt": one, "two.txt": other}, words)
+    found = hits(two, one)
+    assert [hit.elsewhere for hit in found] == [(), ()]
+    assert {hit.passage.text for hit in found} == {one, other}
+
+
+def test_other_places_stand_in_the_order_of_their_scores(tmp_path: Path, words: Encoder) -> None:
+    titles = {"a.md": "Tea", "b.md": "Call in an emergency", "c.md": "Emergency"}
+    files = {name: note(ALARM).replace("Notes", title) for name, title in titles.items()}
+    [found] = hits(bot_of(tmp_path, files, words), "What do I call in an emergency?")
+    assert documents_of(found) == ["b.md", "c.md", "a.md"]
+
+
+@pytest.mark.parametrize("name", ["fire.txt", "flood.txt"])
+def test_a_filter_finds_a_copy_and_names_no_place_that_it_keeps_out(tmp_path: Path, words: Encoder, name: str) -> None:
+    copies = bot_of(tmp_path, OTHERS | {"fire.txt": ALARM, "flood.txt": ALARM}, words)
+    [found] = hits(copies, "What do I call in an emergency?", filters=Filters(document=(name,)))
+    assert documents_of(found) == [name]
+
+
+def test_copies_take_one_place_so_that_others_have_room(tmp_path: Path, words: Encoder) -> None:
+    copies = bot_of(tmp_path, OTHERS | {f"copy{number}.txt": ALARM for number in range(6)}, words)
+    found = hits(copies, "What do I call in an emergency?", 3)
+    assert len(found) == 3
+    assert len(found[0].elsewhere) == 5
+    assert {hit.passage.document for hit in found[1:]} <= OTHERS.keys()
+
+
+def test_many_copies_do_not_crowd_out_what_else_there_is(tmp_path: Path, words: Encoder) -> None:
+    """Thirty pages with one footer, say."""
+    copies = bot_of(tmp_path, OTHERS | {f"copy{number:02}.txt": ALARM for number in range(30)}, words)
+    found = hits(copies, "What do I call in an emergency?", 4)
+    assert len(found) == 4
+    assert len(found[0].elsewhere) == 29
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_passage_is_a_hit_or_stands_elsewhere_once(tmp_path: Path, words: Encoder, question: str) -> None:
+    random = np.random.default_rng(3)
+    texts = [" ".join(random.choice(VOCABULARY, 7)) for _ in range(8)]
+    some = bot_of(tmp_path, {f"{number:02}.txt": texts[random.integers(8)] for number in range(30)}, words)
+    found = hits(some, question, 100)
+    assert sorted(name for hit in found for name in documents_of(hit)) == [f"{number:02}.txt" for number in range(30)]
+    assert len({hit.passage.text for hit in found}) == len(found)
+    assert all(hit.passage.text == other.text for hit in found for other in hit.elsewhere)
+
+
+# --- one document does not take all the places ------------------------------------------------------------------------
+
+COLOURS = "red green blue white black grey pink brown gold teal lime navy".split()
+SIZES = "old new tall short thin wide flat round dim bright hot cold".split()
+
+
+def beacons(
+    home: Path, words: Encoder, parts: int, others: int, other: str = "The beacon on the cliff {} boats."
+) -> Bot:
+    """A long document about a beacon, and others of a passage each."""
+    sections = [
+        f"## Beacon on the cliff {number}\n\nThe beacon on the cliff is {colour} and {size}."
+        for number, colour, size in zip(range(parts), COLOURS, SIZES, strict=False)
+    ]
+    verbs = ["warns many small", "helps some large", "guides several fishing"]
+    files = {"long.md": note("\n\n".join(sections))}
+    files |= {f"other{number}.md": note(other.format(verb)) for number, verb in enumerate(verbs[:others])}
+    files |= {"tea.md": note("Tea is served at four."), "net.md": note("Nets dry on the quay.")}
+    return bot_of(home, files, words)
+
+
+BEACON = "Which beacon stands on the cliff?"
+
+
+def test_one_document_takes_two_of_five_places_while_three_others_answer_too(tmp_path: Path, words: Encoder) -> None:
+    bot = beacons(tmp_path, words, 5, 3)
+    every = searched(bot, BEACON, 100)
+    best = sorted(every, key=lambda hit: -hit.scores.total)
+    assert [hit.passage.document for hit in best[:5]] == ["long.md"] * 5  # or the test would prove nothing
+    assert all(hit.scores.total > 0.7 * best[0].scores.total for hit in best[:8])
+    found = searched(bot, BEACON)
+    assert [hit.passage.document for hit in found[:2]] == ["long.md"] * 2
+    assert sorted(hit.passage.document for hit in found[2:]) == ["other0.md", "other1.md", "other2.md"]
+    assert found[:2] == tuple(best[:2])
+    assert found[2:] == tuple(best[5:8])  # each group in its own order
+
+
+def test_beyond_the_first_five_places_passages_stand_in_their_own_order(tmp_path: Path, words: Encoder) -> None:
+    every = searched(beacons(tmp_path, words, 5, 3), BEACON, 100)
+    assert len(every) == 10
+    assert sum(hit.passage.document == "long.md" for hit in every[:5]) == 2
+    assert list(every[5:]) == sorted(every[5:], key=lambda hit: -hit.scores.total)
+
+
+def test_room_for_others_is_made_alike_however_many_are_shown(tmp_path: Path, words: Encoder) -> None:
+    bot = beacons(tmp_path, words, 5, 3)
+    every = searched(bot, BEACON, 100)
+    for top_k in range(1, 11):
+        assert searched(bot, BEACON, top_k) == every[:top_k]
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_one_document_may_take_more_places_where_fewer_others_answer(
+    tmp_path: Path, words: Encoder, others: int
+) -> None:
+    found = searched(beacons(tmp_path, words, 5, others), BEACON)
+    assert [hit.passage.document for hit in found] == ["long.md"] * 5
+
+
+def test_others_that_answer_much_worse_take_no_places(tmp_path: Path, words: Encoder) -> None:
+    found = searched(beacons(tmp_path, words, 5, 3, "Cliff birds {} eggs."), BEACON)
+    assert [hit.passage.document for hit in found] == ["long.md"] * 5
+
+
+def test_a_filter_for_one_document_gives_it_all_places(tmp_path: Path, words: Encoder) -> None:
+    found = searched(beacons(tmp_path, words, 5, 3), BEACON, filters=Filters(document=("long.md",)))
+    assert [hit.passage.document for hit in found] == ["long.md"] * 5
+
+
+def test_a_long_document_leaves_room_for_others_among_the_best_ten(tmp_path: Path, words: Encoder) -> None:
+    found = searched(beacons(tmp_path, words, 7, 3), BEACON)
+    assert sum(hit.passage.document == "long.md" for hit in found) == 2
+    assert {hit.passage.document for hit in found} == {"long.md", "other0.md", "other1.md", "other2.md"}

@@ -47,6 +47,14 @@ def test_lists_can_be_set_in_the_environment_and_in_the_file(folder: Path, monke
     assert load_settings().suggestions == ("Where do puffins breed?", "Who is Ida Brandt?")
 
 
+def test_languages_are_codes_and_none_at_all_means_any(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().languages == ("en",)
+    (folder / "signpost.toml").write_text('languages = ["de", "fil"]\n')
+    assert load_settings().languages == ("de", "fil")
+    monkeypatch.setenv("SIGNPOST_LANGUAGES", "[]")
+    assert load_settings().languages == ()
+
+
 def test_settings_cannot_change_once_they_are_read() -> None:
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
@@ -72,6 +80,10 @@ def test_a_misspelt_name_in_the_file_is_noticed(folder: Path) -> None:
         ("suggestions", ["one", "two", "three", "four", "five"]),
         ("suggestions", ["  "]),
         ("question_prefix", "x" * 201),
+        ("languages", ["english"]),
+        ("languages", ["EN"]),
+        ("languages", [""]),
+        ("languages", "en"),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: object) -> None:

@@ -25,6 +25,7 @@ import pytest
 
 from bot.documents import read_corpus
 from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError, SnapshotMismatch, SnapshotMissing
+from bot.lexical import read_terms
 from bot.passages import encoder_text, sentence_texts, split
 from bot.snapshot import SCHEMA_VERSION, Snapshot, current_id, open_snapshot, publish, read_manifest, snapshot_ids
 from bot.types import Document, Embeddings, Encoder, Progress
@@ -96,8 +97,9 @@ def test_every_row_is_the_vector_of_its_own_passage_and_sentence(index: Path, wo
 
 def test_the_words_of_a_passage_find_its_own_row(index: Path, words: Encoder) -> None:
     snapshot = opened(index, words)
-    [(row, _)] = snapshot.lexical.search(["puffin"], 10)
+    [row], [share] = snapshot.lexical.search(read_terms(["puffins"], words.pieces)[0], 10)
     assert "Puffins" in snapshot.passages[row].text
+    assert 0 < share < 1
 
 
 def test_rows_of_documents_are_the_rows_of_their_passages(index: Path, words: Encoder) -> None:
@@ -106,6 +108,16 @@ def test_rows_of_documents_are_the_rows_of_their_passages(index: Path, words: En
     expected = [row for row, passage in enumerate(snapshot.passages) if passage.document in chosen]
     assert snapshot.rows_of(chosen).tolist() == expected
     assert 0 < len(expected) < len(snapshot.passages)
+
+
+def test_every_passage_knows_the_rows_of_its_document(index: Path, words: Encoder) -> None:
+    snapshot = opened(index, words)
+    assert snapshot.document_rows.shape == (len(snapshot.passages), 2)
+    for passage, (first, last) in zip(snapshot.passages, snapshot.document_rows.tolist(), strict=True):
+        rows = [row for row, other in enumerate(snapshot.passages) if other.document == passage.document]
+        assert list(range(first, last)) == rows
+    assert len({tuple(rows) for rows in snapshot.document_rows.tolist()}) == len(FILES)
+    assert max(last - first for first, last in snapshot.document_rows.tolist()) > 1
 
 
 def test_the_id_is_the_digest_of_the_manifest_which_names_every_file(index: Path) -> None:
@@ -145,7 +157,9 @@ def test_the_same_words_in_many_documents_stay_as_many_passages(
 
 def test_a_snapshot_of_nothing_can_be_opened(tmp_path: Path, words: Encoder) -> None:
     publish([], words, tmp_path, aim=AIM)
-    assert opened(tmp_path, words).passages == ()
+    snapshot = opened(tmp_path, words)
+    assert snapshot.passages == ()
+    assert snapshot.document_rows.shape == (0, 2)
 
 
 def test_progress_is_told_of_every_text(tmp_path: Path, documents: tuple[Document, ...], words: Encoder) -> None:
@@ -381,6 +395,18 @@ def test_another_encoder_is_refused_and_both_are_named(index: Path) -> None:
 def test_another_passage_length_is_refused_and_both_are_named(index: Path, words: Encoder) -> None:
     with pytest.raises(SnapshotMismatch, match=r"passage splitter \d+/40, but \d+/41 is set now"):
         opened(index, words, aim=41)
+
+
+@pytest.mark.parametrize(
+    ("what", "named"), [("schema_version", "format"), ("lexical", "lexical index"), ("splitter", "passage splitter")]
+)
+def test_what_another_version_built_is_refused_and_named(index: Path, words: Encoder, what: str, named: str) -> None:
+    def change(folder: Path, manifest: dict[str, Any]) -> None:
+        manifest["built_by"][what] = 1 if what != "splitter" else "0/40"
+
+    forge(index, change)
+    with pytest.raises(SnapshotMismatch, match=rf"{named} \S+, but \S+ is set now: run `signpost index`"):
+        opened(index, words)
 
 
 # --- what fails half way leaves no trace ------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.vocabulary import fold, learn
+from bot.folding import fold
+from bot.vocabulary import learn
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,14 @@ def test_words_in_brackets_that_do_not_spell_what_is_before_are_no_short_form() 
 def test_words_are_folded_and_counted() -> None:
     words = learn(["Café café CAFE", "buoys"]).words
     assert words == {"cafe": 3, "buoys": 1}
-    assert fold("Türkiye") == "turkiye"
+
+
+def test_words_are_those_of_the_text_and_not_their_other_forms() -> None:
+    """They are what a misspelt word is mended to, so they must be words that a person could have meant."""
+    words = learn(["Twenty-one boats of the co-operative sailed on 4 March 2024."]).words
+    assert words.keys() == {
+        fold(word) for word in "twenty one boats of the co operative sailed on 4 March 2024".split()
+    }
 
 
 def test_the_same_texts_teach_the_same_in_any_order() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from bot.api.app import create_app
-from bot.engine import Bot
-from bot.settings import Settings
-from tests.conftest import FILES
+from bot.engine import Bot, build_index, open_bot
+from bot.settings import Settings, load_settings
+from tests.conftest import FILES, write_files
 
 QUESTION = "How fast may a boat go in the harbour?"
 
@@ -70,6 +73,7 @@ def test_a_reply_holds_the_answer_and_its_source(client: TestClient, bot: Bot) -
                         ),
                     },
                 },
+                "elsewhere": [],
                 "scores": None,
             }
         ],
@@ -79,6 +83,7 @@ def test_a_reply_holds_the_answer_and_its_source(client: TestClient, bot: Bot) -
         "expansions": [],
         "notes": [],
         "suggestions": [],
+        "explanation": None,
         "support": None,
         "snapshot": bot.snapshot.id,
     }
@@ -142,17 +147,29 @@ def test_filters_say_what_may_be_quoted(client: TestClient, filters: dict[str, l
         assert (body["status"], body["answer"], body["confidence"]) == ("not_found", None, 0)
 
 
-def test_explain_adds_the_scores_and_changes_nothing_else(client: TestClient, bot: Bot) -> None:
+def test_explain_adds_scores_and_reasons_and_changes_nothing_else(client: TestClient, bot: Bot) -> None:
     plain, explained = ask(client, QUESTION), ask(client, QUESTION, explain=True)
     question = bot.encoder.encode_question(QUESTION)[0]
     for passage in explained["passages"]:
         scores = passage.pop("scores")
-        assert set(scores) == {"passage", "sentence", "lexical"}
-        assert -1 <= scores["passage"] <= 1
-        assert scores["lexical"] >= 0
+        assert set(scores) == {"passage", "sentence", "lexical", "around_passage", "around_lexical", "bonus"}
+        assert all(-1 <= scores[name] <= 1 for name in scores)
+        assert min(scores["lexical"], scores["around_lexical"], scores["bonus"]) >= 0
+        parts = (scores[name] for name in ("passage", "sentence", "lexical", "around_passage", "around_lexical"))
+        weighted = sum(weight * part for weight, part in zip((0.225, 0.12, 0.41, 0.08, 0.165), parts, strict=True))
+        assert passage["score"] == pytest.approx(weighted + scores["bonus"], abs=1e-4)
         lines = bot.encoder.encode_passages([passage["text"][s["start"] : s["end"]] for s in passage["highlights"]])
         assert scores["sentence"] >= (lines @ question).max() - 2e-3
     assert all(passage.pop("scores") is None for passage in plain["passages"])
+    explanation = explained.pop("explanation")
+    assert plain.pop("explanation") is None
+    assert len(explanation["matched"]) == len(explained["passages"])
+    assert {"boat", "harbour"} <= set(explanation["matched"][0]) <= {"fast", "boat", "go", "harbour"}
+    weights = bot.calibration.weights
+    exponent = weights["constant"] + sum(weights[name] * value for name, value in explanation["signals"].items())
+    assert 1 / (1 + math.exp(-exponent)) == pytest.approx(explained["confidence"])
+    assert set(explanation["signals"]) == set(weights) - {"constant"}
+    assert f"at least {bot.calibration.answered_from}" in explanation["reasons"][0]
     assert plain.pop("took_ms") >= 0
     assert explained.pop("took_ms") >= 0
     assert explained == plain
@@ -177,3 +194,53 @@ def test_the_same_question_gets_the_same_answer(client: TestClient) -> None:
 @pytest.mark.parametrize("question", [f"  {QUESTION}\n", QUESTION.replace(" ", "\u00a0"), f"\u202e{QUESTION}\u202c"])
 def test_invisible_characters_in_a_question_make_no_difference(client: TestClient, question: str) -> None:
     assert ask(client, question)["answer"] == ask(client, QUESTION)["answer"]
+
+
+@pytest.mark.parametrize(
+    "question", [QUESTION, "What does a child pay?", "Did Zelda win?", "Wie schnell ist das Boot?"]
+)
+def test_the_confidence_does_not_depend_on_how_many_passages_are_asked_for(client: TestClient, question: str) -> None:
+    bodies = [ask(client, question, top_k=top_k) for top_k in (1, 3, 5, 20)]
+    assert len({(body["confidence"], body["status"]) for body in bodies}) == 1
+
+
+def test_what_other_documents_say_in_the_same_words_is_cited_exactly(tmp_path: Path) -> None:
+    said = "Boats may go at most 5 knots inside the harbour. Lights are switched on at dusk."
+    files = {**FILES, "leaflet.md": f"---\ntitle: A leaflet\n---\n\n# Welcome\n\n{said}\n"}
+    settings = load_settings(corpus=write_files(tmp_path / "corpus", files), index=tmp_path / "index")
+    build_index(settings)
+    with TestClient(create_app(lambda: open_bot(settings), settings)) as client:
+        body = ask(client, QUESTION)
+        first = body["passages"][0]
+        [other] = first["elsewhere"]
+        assert {first["citation"]["document"], other["document"]} == {"harbour.md", "leaflet.md"}
+        assert set(other) == set(first["citation"])
+        document = client.get(f"/v1/documents/{other['document']}").json()
+        assert document["text"][other["start"] : other["end"]] == said
+        assert (other["sha256"], other["title"]) == (document["sha256"], document["title"])
+        assert client.get(other["links"]["viewer"]).status_code == 200
+        everywhere = [*body["passages"][1:]]
+        assert all(passage["text"] != said for passage in everywhere)
+        assert all(passage["elsewhere"] == [] for passage in everywhere)
+
+
+@pytest.mark.parametrize(
+    ("question", "language"),
+    [
+        ("Wie viele moorings gibt es für visitors?", "German"),
+        ("كم عدد moorings للزوار؟", "Arabic"),
+        ("moorings はいくつありますか", "Japanese"),
+    ],
+)
+def test_a_foreign_question_says_why_it_is_not_answered(
+    client: TestClient, bot: Bot, island: Settings, question: str, language: str
+) -> None:
+    body = ask(client, question, explain=True)
+    assert body["status"] != "answered"
+    assert language in body["notes"][0]
+    [reason] = [reason for reason in body["explanation"]["reasons"] if language in reason]
+    assert "`languages`" in reason and "`model`" in reason
+    with TestClient(create_app(lambda: replace(bot, languages=()), island)) as any_language:
+        body = ask(any_language, question, explain=True)
+    assert body["notes"] == []
+    assert not any(language in reason for reason in body["explanation"]["reasons"])

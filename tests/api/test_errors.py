@@ -177,7 +177,7 @@ def test_a_form_in_any_charset_is_answered_or_refused(client: TestClient, charse
 class Broken(Bot):
     """A bot that fails with a message that holds the question."""
 
-    def ask(self, question: str, *, top_k: int = 5, filters: Filters | None = None) -> Answer:
+    def ask(self, question: str, *, top_k: int = 5, filters: Filters | None = None, explain: bool = False) -> Answer:
         kind = {"os": OSError, "key": KeyError, "recursion": RecursionError}.get(question[:9].split()[0], RuntimeError)
         raise kind(f"cannot read /srv/signpost/{question}")
 

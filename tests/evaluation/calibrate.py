@@ -60,9 +60,9 @@ def ranked(folder: Path) -> Iterator[tuple[str, Example | None]]:
     encoder = load_encoder(settings, sample=[document.text for document in ranking.documents])
     snapshot = index_ranking_set(ranking, encoder, settings.passage_tokens)
     for question in ranking.queries.values():
-        yield ranking.name, example_of(question, True, snapshot, encoder, FOLDER_WEIGHT)
+        yield ranking.name, example_of(question, True, snapshot, encoder, weight=FOLDER_WEIGHT)
     for entry in (folder / "queries_unanswerable.jsonl").read_text(encoding="utf-8").splitlines():
-        yield ranking.name, example_of(json.loads(entry)["text"], False, snapshot, encoder, FOLDER_WEIGHT)
+        yield ranking.name, example_of(json.loads(entry)["text"], False, snapshot, encoder, weight=FOLDER_WEIGHT)
 
 
 def main() -> None:
