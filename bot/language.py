@@ -84,8 +84,8 @@ _SMALL_WORDS = {
 
 #: Small words that are no word, name or short form in English, and tell alone.
 _UNMISTAKABLE = frozenset(
-    "cand combien cuando cuantos hoeveel hogyan hvordan hvorfor kapan kdy kiedy kuinka mikor milloin nasil nerede perche "
-    "pourquoi quando quantos varfor waarom wanneer wann warum".split()
+    "cand combien cuando cuantos hoeveel hogyan hvordan hvorfor kapan kdy kiedy kuinka mikor milloin nasil nerede "
+    "perche pourquoi quando quantos varfor waarom wanneer wann warum".split()
 )
 
 #: Letters of a script that are more than a name's; of how few words a single small one is enough to tell, in what
