@@ -248,6 +248,21 @@ def test_a_place_that_is_none_marks_nothing(client: TestClient, place: str) -> N
     assert elements(reply.text) == elements(client.get("/documents/harbour.md").text)
 
 
+def test_what_two_documents_say_is_shown_once_with_both_places(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("copies")
+    text = "The lighthouse keeper lights the lamp at dusk. He puts it out at dawn. In fog the horn sounds each minute."
+    files = {f"{name}.md": f"---\ntitle: {name} <i>page</i>\n---\n\n{text}\n" for name in ("first", "second")}
+    settings = load_settings(corpus=write_files(home / "corpus", files), index=home / "index")
+    build_index(settings)
+    with TestClient(create_app(lambda: open_bot(settings), settings)) as client:
+        page = client.post("/", data={"question": "When does the keeper light the lamp?"}).text
+        [card] = LexborHTMLParser(page).css("article.card")
+        titles = [node.text() for node in card.css("bdi") if "page" in node.text()]
+        assert sorted(titles) == ["first <i>page</i>", "second <i>page</i>"]
+        [other] = [link for link in card.css("a") if link.text().endswith("</i>") and link.css("bdi")]
+        assert client.get(other.attributes["href"] or "").status_code == 200
+
+
 def test_any_file_name_leads_to_its_document(tmp_path_factory: pytest.TempPathFactory) -> None:
     names = "a b|what?|part #2|50% off|a&b=c;d+e|quote'\"<x>|back\\slash|Ünïcødé/日本語|e\u0301|(1)/[2]/@:!$*,"
     files = {f"{name}.txt": f"Boat number {number} is red." for number, name in enumerate(names.split("|"))}
