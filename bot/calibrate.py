@@ -193,14 +193,17 @@ def load_calibration(index: Path) -> Calibration:
         ) from error
 
 
-def save_calibration(calibration: Calibration, index: Path) -> None:
-    """Keep an operator's own calibration beside the snapshots, in one step.
+def save_calibration(calibration: Calibration | None, index: Path) -> None:
+    """Keep an operator's own calibration beside the snapshots, in one step; ``None`` goes back to the shipped one.
 
     :raises CalibrationError: if the disk refuses.
     """
     path = calibration_file(index)
     work = path.with_suffix(".new")
     try:
+        if calibration is None:
+            path.unlink(missing_ok=True)
+            return
         work.write_bytes(_CALIBRATION.dump_json(calibration, indent=1) + b"\n")
         work.rename(path)
     except OSError as error:

@@ -341,8 +341,7 @@ def calibrate(
             for question in load_questions(path)
         )
         result = recalibrate([example for example in asked if example is not None], shipped_calibration())
-        if result.better:
-            save_calibration(result.fitted, settings.index)
+        save_calibration(result.fitted if result.better else None, settings.index)
     place = calibration_file(settings.index)
     if json:
         figures = {"log_loss": result.log_loss, "expected_calibration_error": result.error, "auroc": result.auroc}
@@ -360,7 +359,7 @@ def calibrate(
     _out.print(
         f"The weights fitted to {result.questions} questions are kept in {place}."
         if result.better
-        else "The weights stay as they were: these questions make them no better.",
+        else "The shipped weights are used: these questions make them no better.",
         soft_wrap=True,
     )
 

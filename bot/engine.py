@@ -150,7 +150,7 @@ def open_bot(settings: Settings, calibration: Calibration | None = None) -> Bot:
             faults.append(error)
         else:
             return _with_starters(
-                Bot(encoder, snapshot, load_calibration(settings.index), languages=settings.languages),
+                Bot(encoder, snapshot, calibration, languages=settings.languages),
                 settings.suggestions,
             )
     raise faults[0]
