@@ -43,8 +43,8 @@ _DISCOUNT = 1 / np.log2(np.arange(2, _DEPTH + 2))
 
 @dataclass(frozen=True)
 class Candidates:
-    """A question's candidates: their scores, shape ``(candidates, len(NAMES))``, the number of the document of each, and
-    the documents' grades; ``ideal`` is the discounted gain of a perfect order."""
+    """What is known of a question's candidates: their scores, shape ``(candidates, len(NAMES))``, and the numbers of
+    their documents; the documents' grades; and ``ideal``, the discounted gain of a perfect order."""
 
     scores: Floats
     documents: npt.NDArray[np.int64]
