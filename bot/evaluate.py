@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import ir_measures
+import numpy as np
 from ir_measures import R, Success, nDCG
 
+from bot import calibrate
 from bot.documents.plain import read_plain
 from bot.engine import Bot
 from bot.errors import EvaluationError, SnapshotError
@@ -308,12 +310,14 @@ def auroc(judged: Sequence[Judged]) -> float | None:
 
     ``None`` if there are none of either.
     """
-    answerable = [one.answer.confidence for one in judged if one.question.answerable]
-    others = [one.answer.confidence for one in judged if not one.question.answerable]
-    if not answerable or not others:
-        return None
-    wins = sum((sure > unsure) + 0.5 * (sure == unsure) for sure in answerable for unsure in others)
-    return wins / (len(answerable) * len(others))
+    sure, labels = _confidences(judged)
+    return calibrate.auroc(sure, labels) if 0 < labels.sum() < len(labels) else None
+
+
+def _confidences(judged: Sequence[Judged]) -> tuple[calibrate.Floats, calibrate.Floats]:
+    """Each question's confidence, and 1 if the documents answer it, else 0."""
+    sure = np.array([one.answer.confidence for one in judged], dtype=np.float64)
+    return sure, np.array([float(one.question.answerable) for one in judged])
 
 
 @dataclass(frozen=True, slots=True)

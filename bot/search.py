@@ -124,8 +124,7 @@ def search(
     hits = {number: hit(number) for number in islice(places, _REREAD)} if query.kind in PLAIN_KINDS else {}
     ranked = {number: hits[number].scores.total if number in hits else float(totals[number]) for number in places}
     order = sorted(ranked, key=lambda number: -ranked[number])  # stable: equal scores stay in corpus order
-    documents_of = {number: snapshot.passages[rows[number]].document for number in order}
-    shown = _spread([(number, documents_of[number], ranked[number]) for number in order])
+    shown = _spread([(number, snapshot.passages[rows[number]].document, ranked[number]) for number in order])
     return tuple(hits.get(number) or hit(number) for number in shown[:top_k])
 
 
