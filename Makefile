@@ -30,7 +30,7 @@ format: $(READY)  ## put the code into shape
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-screenshots: $(READY)  ## make the README's picture again
+screenshots: $(READY)  ## make the README's pictures again
 	$(BIN)/python tests/screenshots.py
 
 clean:  ## remove the virtual environment and what was built

@@ -35,11 +35,12 @@ def make_answer(
         status=verdict.status,
         confidence=verdict.confidence,
         quote=_quote(query, hits[0], snapshot) if found else None,
-        passages=tuple(_cite(hit, snapshot) for hit in hits[:top_k]),
+        passages=tuple(_cite(hit, hits[:top_k], snapshot) for hit in hits[:top_k]),
         unknown_words=() if found or query.foreign else unknown_words(query.text, snapshot.lexical),
         suggestions=() if found else tuple(starters),
         corrections=query.corrections,
         expansions=query.expansions,
+        borrowed=query.borrowed,
         notes=tuple(_notes(query, hits)),
         snapshot=snapshot.id,
         explanation=explain_answer(query, hits[:top_k], verdict, snapshot, calibration) if explain else None,
@@ -72,12 +73,14 @@ def _quote(query: Query, hit: Hit, snapshot: Snapshot) -> Quote:
     return Quote(hit.passage.sentence_text(hit.best_sentence), hit.passage.id, start, end)
 
 
-def _cite(hit: Hit, snapshot: Snapshot) -> CitedPassage:
+def _cite(hit: Hit, hits: Sequence[Hit], snapshot: Snapshot) -> CitedPassage:
     passage = hit.passage
+    beside = (other.passage for other in hits if other is not hit and other.passage.document == passage.document)
+    others = [Span(other.start, other.end) for other in beside]
     marked = passage.sentences[hit.best_sentence]
     return CitedPassage(
         hit=hit,
-        citation=cite(passage, snapshot.documents[passage.document], marked),
+        citation=cite(passage, snapshot.documents[passage.document], marked, others),
         elsewhere=tuple(
             cite(other, snapshot.documents[other.document], _same_sentence(passage, marked, other))
             for other in hit.elsewhere
@@ -93,8 +96,11 @@ def _same_sentence(passage: Passage, marked: Span, other: Passage) -> Span:
     return other.sentences[texts.index(words) if words in texts else 0]
 
 
-def cite(passage: Passage, document: Document, marked: Span) -> Citation:
-    """Say where a passage stands; a link into the source points at the marked sentence."""
+def cite(passage: Passage, document: Document, marked: Span, others: Sequence[Span] = ()) -> Citation:
+    """Say where a passage stands; a link into the source points at the marked sentence.
+
+    :param others: stretches of the document that the same answer cites.
+    """
     return Citation(
         document=document.id,
         sha256=document.sha256,
@@ -104,17 +110,23 @@ def cite(passage: Passage, document: Document, marked: Span) -> Citation:
         page=passage.page,
         source=document.source,
         links=Links(
-            viewer=viewer_link(passage),
+            viewer=viewer_link(passage.document, Span(passage.start, passage.end), others),
             source=document.source.url,
             source_at_passage=_link_into_source(document, marked),
         ),
     )
 
 
-def viewer_link(passage: Passage) -> str:
-    """Return the address, on this service, of the passage in its document."""
-    place = f"{passage.start}-{passage.end}"
-    return f"/documents/{percent_encode(passage.document, safe='/')}?passage={place}#p{place}"
+def viewer_link(document: str, place: Span, others: Sequence[Span] = ()) -> str:
+    """Return the address, on this service, of a stretch of a document.
+
+    :param others: stretches of it that the same answer cites.
+    """
+    stretch = f"{place.start}-{place.end}"
+    also = ",".join(f"{start}-{end}" for start, end in others)
+    return (
+        f"/documents/{percent_encode(document, safe='/')}?passage={stretch}{'&also=' if also else ''}{also}#p{stretch}"
+    )
 
 
 def _link_into_source(document: Document, marked: Span) -> str | None:

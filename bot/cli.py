@@ -13,7 +13,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from io import TextIOWrapper
+from itertools import chain
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from bot.api.schemas import AnswerOut, PassageOut
     from bot.evaluate import Figures
     from bot.types import Progress as Told
+    from bot.types import Turn
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -131,28 +134,75 @@ def _build(settings: Settings) -> bool:
 
 @app.command()
 def ask(
-    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    question: Annotated[str | None, typer.Argument(help="What you want to know.")] = None,
     index: IndexFlag = None,
     model: ModelFlag = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Keep asking, one question in a line, until Ctrl-D.")] = False,
     top_k: Annotated[int, typer.Option("--top-k", min=1, max=20, help="Most passages to show.")] = 5,
     json: Annotated[bool, typer.Option("--json", help="Print the API's reply.")] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Also show the scores, the words that matched and why.")
     ] = False,
 ) -> None:
-    """Ask one question; the same answer as the API gives."""
+    """Ask one question, or with --chat one after the other; the same answers as the API gives."""
+    if question is None and not chat:
+        raise typer.BadParameter("ask something, or use --chat", param_hint="QUESTION")
     with _faults_in_one_line():
         from bot.api.schemas import AnswerOut
         from bot.engine import open_bot
+        from bot.types import Turn
 
         opened = open_bot(load_settings(index=index, model=model))
+
+    def answered(text: str, turns: Sequence[Turn]) -> Turn:
         started = time.perf_counter()
-        answer = opened.ask(question, top_k=top_k, explain=explain)
+        answer = opened.ask(text, turns=turns, top_k=top_k, explain=explain)
         reply = AnswerOut.of(answer, took_ms=(time.perf_counter() - started) * 1e3)
-    if json:
-        print(reply.model_dump_json())
+        if json:
+            print(reply.model_dump_json(), flush=True)
+        else:
+            _show(reply)
+        return Turn(answer.question, tuple(passage.id for passage in reply.passages))
+
+    if chat:
+        _converse(question, answered)
     else:
-        _show(reply)
+        with _faults_in_one_line():
+            answered(str(question), ())
+
+
+def _converse(question: str | None, answered: Callable[[str, Sequence[Turn]], Turn]) -> None:
+    """Read questions until the input ends. One that is refused is said to be, and the conversation goes on."""
+    from bot.errors import QuestionError
+
+    turns: list[Turn] = []
+    _err.print(Text("Ask in your own words. /alone asks the last question on its own, /new starts over, Ctrl-D ends."))
+    for text in chain(filter(None, [question]), _lines()):
+        if text == "/new":
+            turns.clear()
+            continue
+        try:
+            if text == "/alone":
+                turns = [answered(turn.question, ()) for turn in turns[-1:]]
+            else:
+                turns.append(answered(text, turns))
+        except QuestionError as error:
+            _err.print(Text(f"{error}", style="yellow"), soft_wrap=True)
+
+
+def _lines() -> Iterator[str]:
+    """The lines that a person enters, those without anything on them left out."""
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
+    while True:
+        if sys.stdin.isatty():
+            print("> ", end="", file=sys.stderr, flush=True)
+        try:
+            text = input().strip()
+        except (EOFError, KeyboardInterrupt):
+            return
+        if text:
+            yield text
 
 
 def _show(reply: AnswerOut) -> None:
@@ -167,6 +217,8 @@ def _show(reply: AnswerOut) -> None:
         _out.print(Text(f"Searched for “{changed.searched}” instead of “{changed.written}”."), soft_wrap=True)
     if reply.answer is not None:
         _out.print(Padding(Text(f"“{reply.answer.text}”", style="bold green"), (1, 2)))
+    if reply.borrowed:
+        _out.print(Text(f"Read together with what you asked before: {', '.join(reply.borrowed)}."), soft_wrap=True)
     for note in reply.notes:
         _out.print(Text(note, style="bold"), soft_wrap=True)
     if reply.answer is None and reply.unknown_words:

@@ -140,7 +140,7 @@ def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot, calibration: Ca
 def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals:
     """Read the signals off the hits, of which there must be one."""
     hit, lexical = hits[0], snapshot.lexical
-    weights = {term: lexical.idf(term) for term in query.terms.words}
+    weights = {term: lexical.idf(term) for term in query.about}
     topic = set(terms_of(context_of(snapshot.documents[hit.passage.document].source.title, hit.passage.headings)))
     around = topic | _terms_around(hit)
     asked = weights.keys() - topic - _ASKING

@@ -18,6 +18,7 @@ from bot.model import find_model
 from bot.settings import Settings
 from bot.snapshot import SCHEMA_VERSION, checked_files, corpus_digest, open_snapshot, read_manifest, snapshot_ids
 from bot.types import Encoder
+from bot.widget.assets import script_tag
 
 _PACKAGES = ("sentence-transformers", "torch", "onnxruntime", "faiss-cpu", "tantivy", "fastapi", "uvicorn")
 
@@ -65,6 +66,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding(True, f"confidence: {'the calibration in the index folder' if own else 'as shipped'}")
     except BotError as error:
         yield Finding(False, str(error))
+
+    yield Finding(True, f"the widget's tag: {script_tag('https://your.service')}")
 
     try:
         names = snapshot_ids(settings.index)

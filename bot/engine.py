@@ -10,6 +10,7 @@ from pathlib import Path
 from bot.answer import make_answer
 from bot.calibrate import load_calibration
 from bot.confidence import JUDGED, Calibration, shipped_calibration
+from bot.conversation import in_context
 from bot.documents import Corpus, FileReport, read_corpus
 from bot.documents.canonical import line
 from bot.encoder import Prefixes
@@ -17,7 +18,6 @@ from bot.errors import EmptyQuestion, ModelError, QuestionTooLong, SnapshotDamag
 from bot.export import Export, find_export, make_export, open_export
 from bot.language import ENGLISH
 from bot.model import find_model
-from bot.query import understand
 from bot.search import search
 from bot.settings import MAX_QUESTION, Settings
 from bot.snapshot import (
@@ -31,7 +31,7 @@ from bot.snapshot import (
     read_manifest,
     snapshot_ids,
 )
-from bot.types import Answer, Encoder, Filters, Progress
+from bot.types import Answer, Encoder, Filters, Progress, Turn
 
 _log = logging.getLogger("signpost")
 
@@ -49,10 +49,19 @@ class Bot:
     starters: tuple[str, ...] = ()
     languages: tuple[str, ...] = (ENGLISH,)
 
-    def ask(self, question: str, *, top_k: int = 5, filters: Filters | None = None, explain: bool = False) -> Answer:
+    def ask(
+        self,
+        question: str,
+        *,
+        turns: Sequence[Turn] = (),
+        top_k: int = 5,
+        filters: Filters | None = None,
+        explain: bool = False,
+    ) -> Answer:
         """Answer from the snapshot; changes nothing, so threads may share a bot.
 
         :param question: at most 1,000 characters, with at least one letter or number.
+        :param turns: the conversation so far, oldest first.
         :param top_k: most passages to return, 1 or more.
         :param explain: also say why the answer is as it is.
         :raises QuestionTooLong: before any work is spent on it.
@@ -63,7 +72,7 @@ class Bot:
         plain = line(question)
         if not any(character.isalnum() for character in plain):
             raise EmptyQuestion
-        query = understand(plain, self.snapshot, self.encoder, self.languages)
+        query = in_context(plain, turns, self.snapshot, self.encoder, self.languages)
         # as many as are judged, so that the confidence does not depend on how many are shown
         hits = search(query, self.snapshot, self.encoder, top_k=max(top_k, JUDGED), filters=filters)
         return make_answer(

@@ -14,7 +14,8 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,13 +24,13 @@ import numpy as np
 from ir_measures import R, Success, nDCG
 
 from bot import calibrate
+from bot.conversation import converse, in_context
 from bot.documents.plain import read_plain
 from bot.engine import Bot
-from bot.errors import EvaluationError, SnapshotError
-from bot.query import understand
+from bot.errors import EvaluationError, QuestionError, SnapshotError
 from bot.search import search
 from bot.snapshot import Snapshot, built_by, corpus_digest, current_id, open_snapshot, publish
-from bot.types import Answer, Document, Encoder, Passage, Progress, Source
+from bot.types import Answer, Document, Encoder, Passage, Progress, Source, Turn
 
 #: Passages that are ranked to find the best hundred documents.
 _DEPTH = 500
@@ -55,12 +56,16 @@ Figures: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RankingSet:
-    """A BEIR-style set: documents, questions by id, and for each question how relevant which documents are."""
+    """A BEIR-style set: documents, questions by id, and for each question how relevant which documents are.
+
+    ``history`` holds, by id, what the person asked before in the same conversation, oldest first.
+    """
 
     name: str
     documents: tuple[Document, ...]
     queries: Mapping[str, str]
     qrels: Mapping[str, Mapping[str, int]]
+    history: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def load_ranking_set(folder: Path, queries: Path | None = None) -> RankingSet:
@@ -83,14 +88,23 @@ def load_ranking_set(folder: Path, queries: Path | None = None) -> RankingSet:
         _as_document(_name(corpus, entry["_id"]), str(entry.get("title") or ""), str(entry["text"]))
         for entry in _entries(corpus, "_id", "text")
     )
-    asked = {
-        str(entry["_id"]): str(entry["text"])
-        for entry in _entries(queries or folder / "queries.jsonl", "_id", "text")
-        if str(entry["_id"]) in qrels
-    }
+    asked: dict[str, str] = {}
+    history: dict[str, tuple[str, ...]] = {}
+    for entry in _entries(queries or folder / "queries.jsonl", "_id", "text"):
+        name = str(entry["_id"])
+        if name in qrels:
+            asked[name] = str(entry["text"])
+            history[name] = _asked_before(entry)
     if not asked:
         raise EvaluationError(f"{queries or folder / 'queries.jsonl'}: no question has a judgement in qrels.tsv")
-    return RankingSet(folder.resolve().name, documents, asked, qrels)
+    return RankingSet(folder.resolve().name, documents, asked, qrels, history)
+
+
+def _asked_before(entry: Mapping[str, object]) -> tuple[str, ...]:
+    """What the person asked before: ``history`` in either of the shapes that public sets have."""
+    said = [turn for turn in _list(entry.get("history")) if isinstance(turn, dict)]
+    texts = (turn.get("content", turn.get("text")) for turn in said if turn.get("role", turn.get("speaker")) == "user")
+    return tuple(text for text in texts if isinstance(text, str))
 
 
 def _entries(path: Path, *required: str) -> Iterator[dict[str, object]]:
@@ -142,10 +156,10 @@ def index_ranking_set(
         return open_snapshot(index, built_id, encoder, aim=aim)
 
 
-def rank_documents(question: str, snapshot: Snapshot, encoder: Encoder) -> dict[str, float]:
+def rank_documents(question: str, snapshot: Snapshot, encoder: Encoder, turns: Sequence[Turn] = ()) -> dict[str, float]:
     """Return the best hundred documents and their scores, each that of its best passage."""
     best: dict[str, float] = {}
-    for hit in search(understand(question, snapshot, encoder), snapshot, encoder, top_k=_DEPTH):
+    for hit in search(in_context(question, turns, snapshot, encoder), snapshot, encoder, top_k=_DEPTH):
         for passage in (hit.passage, *hit.elsewhere):
             best.setdefault(passage.document, hit.scores.total)
     return dict(list(best.items())[:_DOCUMENTS])
@@ -162,8 +176,20 @@ class RankedQuestion:
 
 
 def rank_questions(ranking: RankingSet, snapshot: Snapshot, encoder: Encoder) -> tuple[RankedQuestion, ...]:
-    """Rank the documents for every question of a set, in the order of its questions."""
-    run = {name: rank_documents(text, snapshot, encoder) for name, text in ranking.queries.items()}
+    """Rank the documents for every question of a set, in the order of its questions.
+
+    What was asked before in its conversation is asked first; the passages that it found are the context.
+    """
+
+    @cache
+    def shown(question: str, turns: tuple[Turn, ...]) -> tuple[str, ...]:
+        hits = search(in_context(question, turns, snapshot, encoder), snapshot, encoder)
+        return tuple(hit.passage.id for hit in hits)
+
+    run = {
+        name: rank_documents(text, snapshot, encoder, converse(ranking.history.get(name, ()), shown))
+        for name, text in ranking.queries.items()
+    }
     measured = ir_measures.iter_calc([nDCG @ 10], _judgements(ranking), run)
     ndcg = {metric.query_id: float(metric.value) for metric in measured}
     return tuple(RankedQuestion(name, text, run[name], ndcg.get(name, 0.0)) for name, text in ranking.queries.items())
@@ -193,7 +219,7 @@ def score_ranking(ranking: RankingSet, snapshot: Snapshot, encoder: Encoder) -> 
 class LabelledQuestion:
     """A question about the operator's own documents. ``gold`` are quotes that answer it; none if nothing does.
 
-    ``standalone`` is how a person would ask it without the conversation before it.
+    ``history`` is what the person asked before, oldest first; ``standalone`` how it would be asked without that.
     """
 
     id: str
@@ -202,10 +228,12 @@ class LabelledQuestion:
     answerable: bool
     gold: tuple[str, ...]
     standalone: str | None = None
+    history: tuple[str, ...] = ()
 
 
 def load_questions(path: Path) -> tuple[LabelledQuestion, ...]:
-    """Read labelled questions, one JSON object in a line: ``id, question, kind, answerable, gold_quotes``.
+    """Read labelled questions, one JSON object in a line: ``id, question, kind, answerable, gold_quotes``, and
+    for a question in a conversation ``history`` and ``standalone``.
 
     :raises EvaluationError: naming the file and line that cannot be read.
     """
@@ -222,6 +250,7 @@ def load_questions(path: Path) -> tuple[LabelledQuestion, ...]:
                 answerable=bool(entry["answerable"]),
                 gold=tuple(_squeeze(quote) for quote in gold if quote),
                 standalone=str(standalone) if standalone else None,
+                history=_asked_before(entry),
             )
         )
     if not questions:
@@ -256,8 +285,21 @@ class Judged:
 
 
 def judge_questions(questions: Sequence[LabelledQuestion], bot: Bot) -> tuple[Judged, ...]:
-    """Ask every question (alone: as it would be asked outside its conversation) and compare with its gold."""
-    return tuple(_judge(question, bot.ask(question.standalone or question.question)) for question in questions)
+    """Ask every question, what was asked before in its conversation first, and compare the answer with its gold."""
+
+    @cache
+    def shown(question: str, turns: tuple[Turn, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(cited.hit.passage.id for cited in bot.ask(question, turns=turns).passages)
+        except QuestionError:  # "…" said in between
+            return ()
+
+    def answer(question: LabelledQuestion) -> Answer:
+        if question.history:
+            return bot.ask(question.question, turns=converse(question.history, shown))
+        return bot.ask(question.standalone or question.question)
+
+    return tuple(_judge(question, answer(question)) for question in questions)
 
 
 def _judge(question: LabelledQuestion, answer: Answer) -> Judged:

@@ -48,7 +48,7 @@ def explain_answer(
 def _matched(query: Query, hit: Hit) -> tuple[str, ...]:
     """The words of the question that a passage, its title aside, has in any form."""
     held = set(terms_of(" ".join([*hit.passage.headings, hit.passage.text])))
-    return tuple(dict.fromkeys(word for word in words_of(query.text) if held & set(terms_of(word))))
+    return tuple(dict.fromkeys(word for word in _words(query) if held & set(terms_of(word))))
 
 
 def _reasons(
@@ -79,7 +79,12 @@ def _reasons(
         yield f"The question asks for {_KINDS[query.kind]}; the marked sentence {found} such a thing."
 
 
+def _words(query: Query) -> list[str]:
+    """The words that were searched for, those of earlier questions included."""
+    return [*words_of(query.text), *query.borrowed]
+
+
 def _missing(query: Query, hit: Hit) -> tuple[str, ...]:
     held = set(terms_of(" ".join([*hit.passage.headings, hit.passage.text])))
-    asked = ((word, set(terms_of(word))) for word in words_of(query.text))
+    asked = ((word, set(terms_of(word))) for word in _words(query))
     return tuple(dict.fromkeys(word for word, terms in asked if terms and not terms & held))

@@ -154,14 +154,23 @@ class Lexical:
         return int(self._searcher.num_docs)
 
     def search(
-        self, terms: Terms, limit: int, documents: Sequence[str] | None = None
+        self,
+        terms: Terms,
+        limit: int,
+        documents: Sequence[str] | None = None,
+        lent: Sequence[tuple[Terms, float]] = (),
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Return the rows of the passages with any of the terms, and how well they match, 0 to 1; best first.
 
         :param limit: most passages to return, 1 or more.
+        :param lent: other terms, each with what a full match of them adds; the sum may then be more than 1.
         :param documents: ids of the only documents to look in; ``None`` for all.
         """
-        clauses = [] if documents == [] or not len(self) else list(self._clauses(terms))
+        clauses = (
+            []
+            if documents == [] or not len(self)
+            else [clause for some, share in ((terms, 1.0), *lent) for clause in self._clauses(some, share)]
+        )
         if not clauses:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
         query = Query.boolean_query([(Occur.Should, clause) for clause in clauses])
@@ -174,13 +183,13 @@ class Lexical:
         order = np.lexsort((rows, -scores))  # equal scores in corpus order
         return rows[order], scores[order]
 
-    def _clauses(self, terms: Terms) -> Iterator[Query]:
+    def _clauses(self, terms: Terms, share: float) -> Iterator[Query]:
         for reading, weight in READINGS.items():
             asked = dict.fromkeys(getattr(terms, reading))
             ceiling = _CEILING * sum(self.idf(term, reading) for term in asked)
             for term in asked:
                 clause = Query.term_query(self._schema, reading, term, index_option="freq")
-                yield Query.boost_query(clause, weight / ceiling)
+                yield Query.boost_query(clause, share * weight / ceiling)
 
     def idf(self, term: str, reading: str = "words") -> float:
         """Return how much a term tells passages apart: Lucene's idf, more than 0; rare is high, unknown is highest."""

@@ -32,6 +32,9 @@ class Query:
 
     ``lookup`` is what a list says of the name that the question asks about, if it asks whether a name stands in one.
     ``foreign`` is the code of the language that the question seems to be in, if the encoder does not know it.
+    ``borrowed`` are words of earlier questions, as searched for, that this one is read with; ``lent`` is what they add,
+    turn by turn, each with what a full match of it counts where the question's own counts 1. A question that ``leans``
+    means little without them, and is compared with the passages both as it is and together with them.
     """
 
     text: str
@@ -41,6 +44,15 @@ class Query:
     expansions: tuple[Correction, ...] = ()
     lookup: Lookup | None = None
     foreign: str | None = None
+    borrowed: tuple[str, ...] = ()
+    lent: tuple[tuple[Terms, float], ...] = ()
+    leans: bool = False
+
+    @property
+    def about(self) -> frozenset[str]:
+        """The content words of what is asked, those that it leans on included, as the index knows them."""
+        words = (terms.words for terms, _ in self.lent) if self.leans else ()
+        return frozenset(self.terms.words).union(*words)
 
 
 def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: Collection[str] = (ENGLISH,)) -> Query:

@@ -96,10 +96,10 @@ def search(
     documents = None
     if filters is not None:
         documents = [document.id for document in snapshot.documents.values() if filters.admit(document)]
-    vector = encoder.encode_question(query.text)[0]
+    vector = _vector_of(query, encoder)
     pool = max(_POOL, top_k)
     looked_up = _looked_up_row(snapshot, query, documents)
-    matched, shares = snapshot.lexical.search(query.terms, max(_SCORED, top_k), documents)
+    matched, shares = snapshot.lexical.search(query.terms, max(_SCORED, top_k), documents, query.lent)
     rows = np.unique(np.concatenate([_dense_rows(snapshot, vector, pool, documents), matched[:pool], looked_up]))
     if not len(rows):
         return ()
@@ -126,6 +126,15 @@ def search(
     order = sorted(ranked, key=lambda number: -ranked[number])  # stable: equal scores stay in corpus order
     shown = _spread([(number, snapshot.passages[rows[number]].document, ranked[number]) for number in order])
     return tuple(hits.get(number) or hit(number) for number in shown[:top_k])
+
+
+def _vector_of(query: Query, encoder: Encoder) -> Floats:
+    """Where a question points to; one that leans, half way to where it points with the words lent."""
+    vector: Floats = encoder.encode_question(query.text)[0]
+    if query.leans:
+        vector = vector + encoder.encode_question(f"{query.text} {' '.join(query.borrowed)}")[0]
+        vector /= np.linalg.norm(vector)
+    return vector
 
 
 def _distinct(snapshot: Snapshot, rows: Rows, best: npt.NDArray[np.intp]) -> dict[int, list[int]]:
@@ -259,7 +268,7 @@ def _mark(snapshot: Snapshot, query: Query, vector: Floats, row: int, parts: Flo
         number = passage.sentences.index(entry)
         return Hit(passage, _scores(parts, bonus, _sentence_cosines(snapshot, vector, row)[number]), number)
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
-    asked = frozenset(query.terms.words)
+    asked = query.about
     shared = [asked.intersection(terms_of(sentence)) for sentence in sentences]
     holders = Counter(term for held in shared for term in held)
     rarity = {term: math.log((len(sentences) + 1) / (count + 0.5)) for term, count in holders.items()}

@@ -31,8 +31,10 @@ MAX_QUESTION = 1_000
 
 Starter = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
-
 Language = Annotated[str, StringConstraints(pattern="^[a-z]{2,3}$")]
+
+#: As browsers write it in the Origin header; ``null`` is a page that was opened as a file.
+Origin = Annotated[str, StringConstraints(pattern="^(?:null|https?://[a-z0-9.:\\[\\]-]+)$")]
 
 
 class Settings(BaseSettings):
@@ -61,10 +63,17 @@ class Settings(BaseSettings):
         ("en",), description="languages that the model knows, as codes; empty if it knows any"
     )
     passage_tokens: int = Field(160, ge=32, le=4_096, description="length a passage aims at, in the model's tokens")
-    name: str = Field("Signpost", min_length=1, max_length=60, description="name shown on the pages")
+    name: str = Field("Signpost", min_length=1, max_length=60, description="name shown on the pages and in the widget")
+    greeting: str | None = Field(
+        None, min_length=1, max_length=300, description="what the widget says first; when empty, its own words"
+    )
     suggestions: tuple[Starter, ...] = Field(
         (), max_length=4, description="starter questions; when empty, the documents' own `questions`"
     )
+    origins: tuple[Origin, ...] = Field(
+        (), max_length=50, description="sites whose pages may use the API and frame the pages, as `https://example.org`"
+    )
+    feedback: bool = Field(False, description="whether people can say if an answer helped; only counted, in `/metrics`")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
 

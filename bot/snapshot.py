@@ -108,8 +108,8 @@ class Snapshot:
     """One state of the corpus, ready to be searched. Row ``i`` of ``vectors`` stands for ``passages[i]``.
 
     Rows ``sentence_rows[i]`` to ``sentence_rows[i + 1]`` of ``sentence_vectors``, shape ``(sentences, dim)``, float16,
-    stand for the sentences of ``passages[i]``. ``document_rows[i]`` holds the first row of the document of
-    ``passages[i]`` and the first row after it.
+    stand for the sentences of ``passages[i]``. ``rows`` holds the rows of each document's passages, in reading order;
+    ``document_rows[i]`` the first row of the document of ``passages[i]`` and the first row after it.
     """
 
     id: str
@@ -119,6 +119,7 @@ class Snapshot:
     vectors: faiss.Index
     sentence_vectors: npt.NDArray[np.float16]
     sentence_rows: npt.NDArray[np.int64]
+    rows: Mapping[str, range]
     document_rows: npt.NDArray[np.int64]
     lexical: Lexical
     vocabulary: Vocabulary
@@ -126,10 +127,13 @@ class Snapshot:
 
     def rows_of(self, documents: Iterable[str]) -> npt.NDArray[np.int64]:
         """Return the rows of all passages of some documents, in corpus order."""
-        wanted = set(documents)
-        return np.array(
-            [row for row, passage in enumerate(self.passages) if passage.document in wanted], dtype=np.int64
-        )
+        runs = sorted((self.rows[name] for name in set(documents) if name in self.rows), key=lambda run: run.start)
+        return np.array([row for run in runs for row in run], dtype=np.int64)
+
+    def passage(self, name: str) -> Passage | None:
+        """Return the passage with an id, if there is one."""
+        run = self.rows.get(name.rpartition("#")[0], range(0))
+        return next((self.passages[row] for row in run if self.passages[row].id == name), None)
 
 
 # --- building ---------------------------------------------------------------------------------------------------------
@@ -407,6 +411,7 @@ def open_snapshot(index: Path, snapshot_id: str, encoder: Encoder, *, aim: int) 
         lexical = _open_lexical(files)
     except (ValueError, RuntimeError, IndexError, OSError) as error:
         raise SnapshotDamaged(snapshot_id, f"cannot be parsed ({type(error).__name__})") from error
+    rows = _rows(passages)
     sentence_rows = np.cumsum([0, *(len(passage.sentences) for passage in passages)], dtype=np.int64)
     sound = (
         isinstance(vectors, faiss.IndexFlat)
@@ -415,6 +420,7 @@ def open_snapshot(index: Path, snapshot_id: str, encoder: Encoder, *, aim: int) 
         and vectors.ntotal == len(passages) == manifest.passages == len(lexical)
         and sentence_vectors.shape == (sentence_rows[-1], manifest.dim)
         and sentence_vectors.dtype == np.float16
+        and sum(map(len, rows.values())) == len(passages)
         and len(documents) == manifest.documents == len({document.id for document in documents})
     )
     if not sound:
@@ -430,17 +436,21 @@ def open_snapshot(index: Path, snapshot_id: str, encoder: Encoder, *, aim: int) 
         vectors=vectors,
         sentence_vectors=sentence_vectors,
         sentence_rows=sentence_rows,
-        document_rows=_document_rows(passages),
+        rows=rows,
+        document_rows=np.array([(run.start, run.stop) for run in rows.values() for _ in run], np.int64).reshape(-1, 2),
         lexical=lexical,
         vocabulary=vocabulary,
         lists=tuple(names for document in documents for names in name_lists(document)),
     )
 
 
-def _document_rows(passages: Sequence[Passage]) -> npt.NDArray[np.int64]:
-    runs = [len(list(run)) for _, run in groupby(passages, key=lambda passage: passage.document)]
-    ends = np.cumsum(runs, dtype=np.int64)
-    return np.repeat(np.stack([ends - runs, ends], axis=1), runs, axis=0)
+def _rows(passages: Sequence[Passage]) -> dict[str, range]:
+    """The rows of each document; its passages stand together."""
+    rows: dict[str, range] = {}
+    for name, run in groupby(enumerate(passages), key=lambda numbered: numbered[1].document):
+        first, *rest = (row for row, _ in run)
+        rows[name] = range(first, first + len(rest) + 1)
+    return rows
 
 
 def _open_lexical(files: Mapping[str, bytes]) -> Lexical:

@@ -119,10 +119,10 @@ class Scores:
     """Why a passage ranks where it does. ``total`` makes the order; the parts are absolute, not relative.
 
     ``passage`` and ``sentence`` are cosines of the question with the passage and with its best sentence, -1 to 1;
-    ``lexical`` is BM25 as a share, 0 to 1, of the highest that the question could reach; ``around_passage`` and
-    ``around_lexical`` are the same two, averaged over it and up to two passages of its document on either side;
-    ``bonus`` is what it gains for holding the kind of thing that is asked for, or the place in a list; ``marked`` is
-    the cosine of the marked sentence.
+    ``lexical`` is BM25 as a share, 0 to 1, of the highest that the question could reach, more with borrowed words;
+    ``around_passage`` and ``around_lexical`` are the same two, averaged over it and up to two passages of its document
+    on either side; ``bonus`` is what it gains for holding the kind of thing that is asked for, or the place in a list;
+    ``marked`` is the cosine of the marked sentence.
     """
 
     passage: float
@@ -172,6 +172,15 @@ class Correction:
 
     written: str
     searched: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier question of a conversation, as it was asked, and the ids of the passages that were shown for it, best
+    first."""
+
+    question: str
+    passages: tuple[str, ...] = ()
 
 
 Status: TypeAlias = Literal["answered", "unsure", "not_found"]
@@ -245,9 +254,9 @@ class Answer:
 
     ``confidence`` is the probability, 0 to 1, that the passages answer the question. ``quote`` is ``None`` when the
     status is ``not_found``; the passages are then near misses. ``snapshot`` names the index that was asked, so
-    that any answer can be reproduced. ``corrections`` are words taken for misspelt,
-    ``expansions`` short forms that were spelt out; ``notes`` say what the quote alone does not, such as that a name is
-    not in the list that was looked through.
+    that any answer can be reproduced. ``corrections`` are words taken for misspelt, ``expansions`` short forms that
+    were spelt out; ``borrowed`` words of earlier questions, as searched for, that this one was read with; ``notes``
+    say what the quote alone does not, such as that a name is not in the list that was looked through.
     """
 
     question: str
@@ -259,6 +268,7 @@ class Answer:
     suggestions: tuple[str, ...]
     corrections: tuple[Correction, ...]
     expansions: tuple[Correction, ...]
+    borrowed: tuple[str, ...]
     notes: tuple[str, ...]
     snapshot: str
     explanation: Explanation | None = None

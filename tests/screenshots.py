@@ -1,23 +1,28 @@
-"""Makes the README's picture from the running service: ``make screenshots``."""
+"""Makes the README's pictures from the running service: ``make screenshots``."""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 HERE = Path(__file__).parent
-PICTURE = HERE.parent / ".readme" / "answer.png"
+PICTURES = HERE.parent / ".readme"
+README = HERE.parent / "README.md"
 CHROMIUM_FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+DESKTOP, PHONE = (980, 720), (390, 760)
 
 
 def free_port() -> int:
@@ -28,26 +33,61 @@ def free_port() -> int:
         return port
 
 
+def ask(page: Page, question: str) -> Locator:
+    """Ask in the widget and return the answer."""
+    page.get_by_role("textbox", name="Your question").fill(question)
+    page.keyboard.press("Enter")
+    answer = page.locator("[part=log] li").last
+    answer.locator("article").first.wait_for()
+    return answer
+
+
+def picture(browser: Browser, name: str, address: str, size: tuple[int, int], theme: str) -> None:
+    """Keep a picture of a short conversation."""
+    dark = theme == "dark"
+    page = browser.new_page(
+        viewport={"width": size[0], "height": size[1]},
+        device_scale_factor=1.5,
+        color_scheme="dark" if dark else "light",
+        reduced_motion="reduce",
+    )
+    page.goto(address)
+    if address.startswith("file:"):
+        page.get_by_role("button", name="Ask a question").click()
+    ask(page, "How many hotlines does INHOPE have?")
+    if size == DESKTOP:
+        ask(page, "and in how many countries?")
+    page.screenshot(path=PICTURES / f"{name}-{theme}.png")
+    page.close()
+
+
 def main() -> None:
-    """Serve the shipped corpus, ask a question in Chromium, keep the picture."""
+    """Serve the shipped corpus; look at the README's example page and at the chat page in Chromium."""
     port = free_port()
-    server = subprocess.Popen([sys.executable, "-m", "bot", "serve", "--port", str(port)], cwd=HERE.parent)
+    example = re.search(r"```html\n(<!doctype.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert example is not None
+    settings = {"SIGNPOST_ORIGINS": '["null"]'}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "bot", "serve", "--port", str(port)], cwd=HERE.parent, env=os.environ | settings
+    )
+    service = f"http://127.0.0.1:{port}"
     try:
         for _ in range(120):
             time.sleep(0.5)
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready")
+                urllib.request.urlopen(f"{service}/health/ready")
                 break
             except OSError:
                 continue
-        PICTURE.parent.mkdir(exist_ok=True)
-        with sync_playwright() as playwright:
+        PICTURES.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+            page = Path(folder) / "try.html"
+            page.write_text(example[1].replace("http://127.0.0.1:8000", service), encoding="utf-8")
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
-            page = browser.new_page(viewport={"width": 720, "height": 700}, device_scale_factor=1.5)
-            page.goto(f"http://127.0.0.1:{port}/")
-            page.get_by_label("Your question").fill("Who chairs the taskforce on child sexual abuse?")
-            page.get_by_role("button", name="Ask", exact=True).click()
-            page.screenshot(path=PICTURE)
+            picture(browser, "desktop", page.as_uri(), DESKTOP, "light")
+            picture(browser, "desktop", service, DESKTOP, "dark")
+            picture(browser, "phone", page.as_uri(), PHONE, "light")
+            picture(browser, "phone", page.as_uri(), PHONE, "dark")
             browser.close()
     finally:
         server.terminate()

@@ -25,9 +25,11 @@ from bot import __version__
 from bot.api.app import create_app
 from bot.cli import app
 from bot.confidence import shipped_calibration
+from bot.conversation import converse
 from bot.engine import open_bot
 from bot.model import find_model
 from bot.settings import Settings, load_settings
+from bot.types import Turn
 from tests.conftest import FILES, write_files
 
 QUESTION = "How fast may a boat go in the harbour?"
@@ -47,16 +49,18 @@ class Run:
     err: str
 
 
-def process(*arguments: object, cwd: Path) -> Run:
+def process(*arguments: object, cwd: Path, said: str | None = None) -> Run:
     """Run the command as a person does; starting takes seconds, so few tests do."""
-    command = [sys.executable, "-m", "bot", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=ENVIRONMENT, cwd=cwd, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", *map(str, arguments)],
+        input=said, capture_output=True, encoding="utf-8", env=ENVIRONMENT, cwd=cwd, timeout=120,
+    )  # fmt: skip
     return Run(done.returncode, done.stdout, done.stderr)
 
 
-def run(*arguments: object) -> Run:
-    """Run the command inside this process."""
-    result = CliRunner().invoke(app, list(map(str, arguments)))
+def run(*arguments: object, said: str | None = None) -> Run:
+    """Run the command inside this process; what is said is what stands on its standard input."""
+    result = CliRunner().invoke(app, list(map(str, arguments)), input=said)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return Run(result.exit_code, result.stdout, result.stderr)
 
@@ -262,6 +266,92 @@ def test_without_an_index_one_line_says_what_to_do(tmp_path: Path, command: tupl
 
 def test_a_model_that_is_not_there_is_a_fault_in_one_line(island: Settings) -> None:
     assert_one_line(run("ask", QUESTION, "--index", island.index, "--model", "no/such-model"), 1, "no/such-model")
+
+
+# --- ask --chat -------------------------------------------------------------------------------------------------------
+
+MOORINGS, WHO = "How many moorings are there for visitors?", "who gives them out?"
+GREETING = "Ask in your own words. /alone asks the last question on its own, /new starts over, Ctrl-D ends."
+
+
+def chat(settings: Settings, *lines: str, first: str | None = None) -> list[dict[str, object]]:
+    """Enter some lines; return the replies, one of each line of standard output."""
+    arguments = ["ask", *filter(None, [first]), "--chat", "--json", "--top-k", 3, "--index", settings.index]
+    done = run(*arguments, said="".join(f"{line}\n" for line in lines))
+    assert done.code == 0
+    assert flat(done.err).startswith(GREETING)
+    replies = [json.loads(line) for line in done.out.splitlines()]
+    return [{name: value for name, value in reply.items() if name != "took_ms"} for reply in replies]
+
+
+def test_chat_reads_a_question_with_those_before_it(island: Settings) -> None:
+    before, reply = chat(island, MOORINGS, WHO)
+    answer = open_bot(island).ask(WHO, turns=asked(island, MOORINGS), top_k=3)
+    assert (before["borrowed"], reply["borrowed"]) == ([], ["moorings", "visitors"])
+    assert answer.quote is not None
+    assert reply["answer"] == {
+        "text": "The harbour master, Ida Brandt, gives them out each morning.",
+        "passage": answer.quote.passage, "start": answer.quote.start, "end": answer.quote.end,
+    }  # fmt: skip
+    assert reply["confidence"] == answer.confidence
+    assert chat(island, WHO, first=MOORINGS) == [before, reply]
+
+
+def asked(settings: Settings, *questions: str) -> tuple[Turn, ...]:
+    bot = open_bot(settings)
+    return converse(
+        questions, lambda question, turns: [c.hit.passage.id for c in bot.ask(question, turns=turns, top_k=3).passages]
+    )
+
+
+def test_chat_goes_over_lines_without_anything_on_them(island: Settings) -> None:
+    assert chat(island, "", MOORINGS, "   ", "\t", f"  {WHO} ", "") == chat(island, MOORINGS, WHO)
+    assert chat(island, "", "/new", "/alone", "/new", "/alone") == []
+
+
+def test_chat_alone_asks_the_last_question_as_if_it_were_the_first(island: Settings) -> None:
+    [plain] = chat(island, WHO)
+    before, together, alone, again, later = chat(island, MOORINGS, WHO, "/alone", "/alone", "and when?")
+    assert together["borrowed"]
+    assert alone == again == plain != together
+    assert later == chat(island, WHO, "and when?")[1]
+    assert chat(island, MOORINGS, "?!", "/alone")[1] == before, "what was refused was not asked"
+
+
+def test_chat_new_forgets_what_was_asked(island: Settings) -> None:
+    [plain] = chat(island, WHO)
+    assert chat(island, MOORINGS, "/new", WHO)[1] == plain
+    assert len(chat(island, MOORINGS, "/new", "/alone")) == 1
+
+
+def test_chat_goes_on_after_a_question_that_is_refused(island: Settings) -> None:
+    long = "x" * 1_001
+    assert chat(island, MOORINGS, "?!", long, WHO, first="…") == chat(island, MOORINGS, WHO)
+    done = run("ask", "--chat", "--index", island.index, said=f"?!\n{long}\n")
+    assert (done.code, done.out) == (0, "")
+    assert flat(done.err).removeprefix(GREETING).split(" a question has ") == [
+        " ask a question with at least one letter or number", "at most 1,000 characters, this one has 1,001",
+    ]  # fmt: skip
+
+
+def test_chat_shows_a_person_what_was_borrowed(built: Run, home: Path) -> None:
+    assert built.code == 3
+    done = process("ask", MOORINGS, "--chat", "--top-k", 1, cwd=home, said=f"{WHO}\n/alone")
+    assert done.code == 0
+    assert flat(done.err) == GREETING
+    assert done.out.count("Read together with what you asked before: moorings, visitors.") == 1
+    assert done.out.count("Ida Brandt") >= 2
+    assert "> " not in done.out, "nobody is asked for the next line where nobody sits"
+
+
+def test_chat_without_an_index_is_a_fault_in_one_line(tmp_path: Path) -> None:
+    assert_one_line(run("ask", "--chat", "--index", tmp_path / "none", said="a\n"), 1, "run `signpost index` first")
+
+
+def test_ask_without_a_question_says_what_to_do(tmp_path: Path) -> None:
+    done = run("ask", "--index", tmp_path / "none")
+    assert (done.code, done.out) == (2, "")
+    assert "ask something, or use --chat" in flat(done.err)
 
 
 # --- wrong usage ------------------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ ORDER = """
     documents.content documents.canonical documents.builder documents.frontmatter documents.html documents.markdown
     documents.plain documents
     folding passages model encoder export
-    lexical language vocabulary lists snapshot question query search confidence calibrate explain answer engine
-    evaluate report doctor
-    widget widget.pages api api.schemas api.limits api.observe api.routes api.app
+    lexical language vocabulary lists snapshot question query conversation search confidence calibrate explain answer
+    engine evaluate report widget widget.words widget.assets doctor
+    widget.pages api api.schemas api.limits api.observe api.routes api.pages api.app
     cli __main__
 """.split()
 

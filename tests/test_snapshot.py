@@ -110,6 +110,35 @@ def test_rows_of_documents_are_the_rows_of_their_passages(index: Path, words: En
     assert 0 < len(expected) < len(snapshot.passages)
 
 
+def test_rows_cover_every_passage_once_and_in_order(index: Path, words: Encoder) -> None:
+    snapshot = opened(index, words)
+    assert list(snapshot.rows) == list(snapshot.documents)
+    assert [row for run in snapshot.rows.values() for row in run] == list(range(len(snapshot.passages)))
+    for name, run in snapshot.rows.items():
+        assert {snapshot.passages[row].document for row in run} == {name}
+    assert snapshot.rows_of(reversed(list(snapshot.rows))).tolist() == list(range(len(snapshot.passages)))
+
+
+def test_a_passage_is_found_by_its_id_and_by_nothing_else(index: Path, words: Encoder) -> None:
+    snapshot = opened(index, words)
+    for passage in snapshot.passages:
+        assert snapshot.passage(passage.id) is passage
+        for other in (passage.id.upper(), f"{passage.id}0", f" {passage.id}", passage.id[:-1], f"{passage.id}#"):
+            assert snapshot.passage(other) is None
+        assert snapshot.passage(f"{passage.document}#{passage.start}-{passage.end + 1}") is None
+    for name in ("", "#", "harbour.md", "harbour.md#", "unknown.md#0-1", "../harbour.md#15-95", "#" * 100_000):
+        assert snapshot.passage(name) is None
+
+
+def test_a_document_whose_name_holds_the_mark_of_ids_keeps_its_passages_apart(tmp_path: Path, words: Encoder) -> None:
+    files = {"a.md": "# A\n\nBoats lie here.\n", "a.md#3-18.md": "# A\n\nBoats lie there.\n"}
+    corpus = write_files(tmp_path / "corpus", files)
+    publish(read_corpus(corpus).documents, words, tmp_path / "index", aim=AIM)
+    snapshot = opened(tmp_path / "index", words)
+    assert len(snapshot.passages) == 2
+    assert all(snapshot.passage(passage.id) is passage for passage in snapshot.passages)
+
+
 def test_every_passage_knows_the_rows_of_its_document(index: Path, words: Encoder) -> None:
     snapshot = opened(index, words)
     assert snapshot.document_rows.shape == (len(snapshot.passages), 2)

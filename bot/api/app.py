@@ -11,13 +11,15 @@ from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from bot import __version__
 from bot.api.limits import MAX_BODY, BodyLimit
-from bot.api.observe import Metrics, Observe, explain
-from bot.api.routes import pages, service, v1
-from bot.api.schemas import AskIn, FiltersIn, TurnIn
+from bot.api.observe import Crash, Metrics, Observe, explain
+from bot.api.pages import pages
+from bot.api.routes import service, v1
+from bot.api.schemas import AskIn, FeedbackIn, FiltersIn, TurnIn
 from bot.engine import Bot
 from bot.errors import (
     BotError,
@@ -46,7 +48,7 @@ _UNREADY: tuple[tuple[type[BotError], str], ...] = (
 )
 
 #: Names that an error may repeat: ours, not the client's.
-_KNOWN_FIELDS = {name for model in (AskIn, FiltersIn, TurnIn) for name in model.model_fields}
+_KNOWN_FIELDS = {name for model in (AskIn, FeedbackIn, FiltersIn, TurnIn) for name in model.model_fields}
 
 _CODES = {400: "BadRequest", 404: "NotFound", 405: "MethodNotAllowed", 413: "BodyTooLarge", 415: "WrongContentType"}
 
@@ -83,7 +85,15 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
     app.include_router(service)
     app.include_router(pages)
     app.add_middleware(BodyLimit)
-    app.add_middleware(Observe, metrics=app.state.metrics)
+    app.add_middleware(Crash)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Content-Type"],
+        expose_headers=["Retry-After", "X-Request-ID"],
+    )
+    app.add_middleware(Observe, metrics=app.state.metrics, framed_by=settings.origins)
 
     app.add_exception_handler(BotError, _explain)
     app.add_exception_handler(RequestValidationError, _explain_request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -14,20 +15,26 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.api.schemas import Problem
 from bot.widget.pages import error_page
+from bot.widget.words import chosen_language
 
 _log = logging.getLogger("signpost")
 
-#: Everything a page may load comes from this service; nothing runs, and no other site may frame it.
+#: Everything a page may load comes from this service, text never becomes markup, and only named sites may frame it.
 _PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src data:; form-action 'self'; "
+    "base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'; frame-ancestors {}"
 )
 
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", _PAGE_POLICY.encode()),
-    (b"cross-origin-opener-policy", b"same-origin"),
-)
+
+def _headers(framed_by: Sequence[str]) -> tuple[tuple[bytes, bytes], ...]:
+    """What every reply carries, unless its route says otherwise."""
+    sites = " ".join(site for site in framed_by if site != "null")
+    return (
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"content-security-policy", _PAGE_POLICY.format(sites or "'none'").encode()),
+        (b"cross-origin-opener-policy", b"same-origin"),
+    )
 
 
 class Metrics:
@@ -43,14 +50,21 @@ class Metrics:
         )
         self.seconds = Histogram("signpost_http_seconds", "Time to answer a request", ["route"], registry=self.registry)
         self.answers = Counter("signpost_answers", "Answers by status", ["status"], registry=self.registry)
+        self.feedback = Counter(
+            "signpost_feedback",
+            "Whether answers helped, by their status",
+            ["status", "helpful"],
+            registry=self.registry,
+        )
 
 
 class Observe:
-    """The outermost layer: gives each request an id, counts and logs it, and turns a crash into a plain 500."""
+    """The outermost layer: gives each request an id and each reply its headers, counts and logs."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, framed_by: Sequence[str] = ()) -> None:
         self._app = app
         self._metrics = metrics
+        self._headers = _headers(framed_by)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,21 +80,16 @@ class Observe:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 present = {name.lower() for name, _ in message["headers"]}
-                added = [(name, value) for name, value in _HEADERS if name not in present]
+                added = [(name, value) for name, value in self._headers if name not in present]
                 if b"cache-control" not in present:
                     added.append((b"cache-control", b"no-store"))
                 message["headers"] = [*message["headers"], *added, (b"x-request-id", request_id.encode())]
             await send(message)
 
-        crash = ""
         try:
             await self._app(scope, receive, send_with_headers)
-        except Exception as error:  # whatever it is, the person gets an answer and the operator a trace
-            crash = f" error={type(error).__name__}{_place_of(error)}"
-            if not status:
-                reply = explain(scope, 500, "InternalError", "something went wrong here; try again later")
-                await reply(scope, receive, send_with_headers)
         finally:
+            crash = scope["state"].get("crash", "")
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
@@ -90,6 +99,32 @@ class Observe:
             _log.log(
                 level, "request=%s %s %s status=%d ms=%.1f%s", request_id, method, route, status, seconds * 1e3, crash
             )
+
+
+class Crash:
+    """Turns a crash, whatever it is, into a plain 500 for the person and a trace for the operator."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            scope["state"]["crash"] = f" error={type(error).__name__}{_place_of(error)}"
+            if not started:
+                reply = explain(scope, 500, "InternalError", "something went wrong here; try again later")
+                await reply(scope, receive, send)
 
 
 def _place_of(error: BaseException) -> str:
@@ -108,6 +143,8 @@ def explain(scope: Scope, status: int, error: str, detail: str, headers: dict[st
     accepted = Headers(scope=scope).get("accept", "")
     if "text/html" in accepted and not scope["path"].startswith("/v1/"):
         name: str = scope["app"].state.settings.name
-        return HTMLResponse(error_page(name, status, detail, request_id), status_code=status, headers=headers)
+        language = chosen_language(Headers(scope=scope).get("accept-language", ""))
+        page = error_page(name, language, status, detail, request_id)
+        return HTMLResponse(page, status_code=status, headers=headers)
     body = Problem(error=error, detail=detail[:1_000] or HTTPStatus(status).phrase, request_id=request_id)
     return JSONResponse(body.model_dump(), status_code=status, headers=headers)

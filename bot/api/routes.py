@@ -1,14 +1,14 @@
-"""Every address of the service. Each route reads, calls, and replies."""
+"""Every address that programs use. Each route reads, calls, and replies."""
 
 from __future__ import annotations
 
 import time
-from importlib.resources import files
 from typing import Annotated, Any, TypeAlias
 
-from fastapi import APIRouter, Depends, Form, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
 
 from bot.answer import cite
 from bot.api.limits import StrictRoute
@@ -18,17 +18,16 @@ from bot.api.schemas import (
     DocumentOut,
     DocumentsOut,
     DocumentTextOut,
+    FeedbackIn,
     HealthOut,
     OnePassageOut,
     Problem,
     SuggestionsOut,
 )
-from bot.documents.canonical import line
 from bot.engine import Bot
-from bot.errors import DocumentNotFound, PassageNotFound, QuestionError, SnapshotError
-from bot.settings import MAX_QUESTION
+from bot.errors import DocumentNotFound, PassageNotFound, SnapshotError
+from bot.settings import MAX_QUESTION, Settings
 from bot.types import Answer, Document, Span
-from bot.widget.pages import chat_page, document_page
 
 
 def current_bot(request: Request) -> Bot:
@@ -67,7 +66,6 @@ _REFUSED: _Responses = {
 
 v1 = APIRouter(prefix="/v1", tags=["v1"], route_class=StrictRoute)
 service = APIRouter(tags=["service"])
-pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
 @v1.post("/ask", operation_id="ask", responses=_REFUSED)
@@ -78,12 +76,18 @@ def ask(body: AskIn, bot: CurrentBot, request: Request) -> AnswerOut:
     the event loop free.
     """
     started = time.perf_counter()
-    answer = bot.ask(body.question, top_k=body.top_k, filters=body.filters.to_filters(), explain=body.explain)
-    _count(request, answer)
+    answer = bot.ask(
+        body.question,
+        turns=[turn.to_turn() for turn in body.turns],
+        top_k=body.top_k,
+        filters=body.filters.to_filters(),
+        explain=body.explain,
+    )
+    count(request, answer)
     return AnswerOut.of(answer, took_ms=(time.perf_counter() - started) * 1e3)
 
 
-def _count(request: Request, answer: Answer) -> None:
+def count(request: Request, answer: Answer) -> None:
     request.app.state.metrics.answers.labels(answer.status).inc()
 
 
@@ -97,10 +101,10 @@ def documents(bot: CurrentBot) -> DocumentsOut:
 @v1.get("/documents/{document_id:path}", operation_id="document", responses=_NOT_HERE)
 def document(document_id: str, bot: CurrentBot) -> DocumentTextOut:
     """Return a document's source record and the canonical text that every offset refers to."""
-    return DocumentTextOut.of(_find(bot, document_id))
+    return DocumentTextOut.of(find(bot, document_id))
 
 
-def _find(bot: Bot, document_id: str) -> Document:
+def find(bot: Bot, document_id: str) -> Document:
     found = bot.snapshot.documents.get(document_id)
     if found is None:
         raise DocumentNotFound
@@ -110,17 +114,33 @@ def _find(bot: Bot, document_id: str) -> Document:
 @v1.get("/passages/{passage_id:path}", operation_id="passage", responses=_NOT_HERE)
 def passage(passage_id: str, bot: CurrentBot) -> OnePassageOut:
     """Return one passage and where it stands. The ``#`` in an id travels as ``%23``."""
-    for found in bot.snapshot.passages:
-        if found.id == passage_id:
-            source = bot.snapshot.documents[found.document]
-            return OnePassageOut.of(found, cite(found, source, Span(found.start, found.end)))
-    raise PassageNotFound
+    found = bot.snapshot.passage(passage_id)
+    if found is None:
+        raise PassageNotFound
+    source = bot.snapshot.documents[found.document]
+    return OnePassageOut.of(found, cite(found, source, Span(found.start, found.end)))
 
 
 @v1.get("/suggestions", operation_id="suggestions", responses=_UNREADY)
-def suggestions(bot: CurrentBot) -> SuggestionsOut:
-    """Return starter questions, each checked to have an answer."""
-    return SuggestionsOut(suggestions=list(bot.starters))
+def suggestions(bot: CurrentBot, request: Request) -> SuggestionsOut:
+    """Return starter questions, each checked to have an answer, and what else a chat window needs to begin."""
+    settings: Settings = request.app.state.settings
+    return SuggestionsOut(
+        suggestions=list(bot.starters),
+        name=settings.name,
+        greeting=settings.greeting,
+        limit=MAX_QUESTION,
+        feedback=settings.feedback,
+    )
+
+
+@v1.post("/feedback", operation_id="feedback", status_code=204, responses=_REFUSED)
+def feedback(body: FeedbackIn, request: Request) -> None:
+    """Count whether an answer helped, if the operator counts."""
+    if not request.app.state.settings.feedback:
+        raise HTTPException(404)
+    said = {True: "yes", False: "no", None: "withdrawn"}[body.helpful]
+    request.app.state.metrics.feedback.labels(body.status, said).inc()
 
 
 @service.get("/health/live", operation_id="live", responses=_BROKEN)
@@ -142,32 +162,3 @@ def ready(bot: CurrentBot) -> HealthOut:
 def metrics(request: Request) -> Response:
     """Return counters in the Prometheus text format."""
     return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-@pages.api_route("/", methods=["GET", "HEAD"])
-def chat(request: Request, bot: CurrentBot) -> str:
-    return chat_page(request.app.state.settings.name, bot.starters)
-
-
-@pages.post("/")
-def chat_ask(request: Request, bot: CurrentBot, question: Annotated[str, Form()] = "") -> HTMLResponse:
-    """The same answer as ``POST /v1/ask``, as a page. A refused question stays in its field."""
-    name = request.app.state.settings.name
-    try:
-        answer = bot.ask(question)
-    except QuestionError as error:
-        page = chat_page(name, bot.starters, refused=str(error), question=line(question)[:MAX_QUESTION])
-        return HTMLResponse(page, status_code=422)
-    _count(request, answer)
-    return HTMLResponse(chat_page(name, bot.starters, answer=answer))
-
-
-@pages.get("/documents/{document_id:path}")
-def viewer(document_id: str, bot: CurrentBot, request: Request, passage: str = "") -> str:
-    return document_page(request.app.state.settings.name, _find(bot, document_id), passage)
-
-
-@pages.get("/widget/pages.css")
-def stylesheet() -> Response:
-    css = files("bot.widget").joinpath("pages.css").read_text(encoding="utf-8")
-    return Response(css, media_type="text/css", headers={"Cache-Control": "max-age=3600"})

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from bot.documents.canonical import line
 from bot.settings import MAX_QUESTION
 from bot.types import (
     Answer,
@@ -21,6 +22,7 @@ from bot.types import (
     Scores,
     Source,
     Status,
+    Turn,
 )
 
 ShortText = Annotated[str, StringConstraints(max_length=500)]
@@ -33,7 +35,12 @@ class _Wire(BaseModel):
 
 class TurnIn(_Wire):
     question: Annotated[str, StringConstraints(max_length=MAX_QUESTION)]
-    passages: Annotated[list[ShortText], Field(max_length=20, description="ids of the passages that were shown")] = []
+    passages: Annotated[
+        list[ShortText], Field(max_length=20, description="ids of the passages that were shown, best first")
+    ] = []
+
+    def to_turn(self) -> Turn:
+        return Turn(line(self.question), tuple(self.passages))
 
 
 class FiltersIn(_Wire):
@@ -56,7 +63,7 @@ class AskIn(_Wire):
     question: str = Field(min_length=1, max_length=MAX_QUESTION, description="what a person wants to know")
     top_k: int = Field(5, ge=1, le=20, strict=True, description="most passages to return")
     turns: Annotated[list[TurnIn], Field(max_length=20)] = Field(
-        [], description="earlier turns; this version reads every question on its own and borrows nothing from them"
+        [], description="the conversation so far, oldest first; nothing of it is kept here"
     )
     filters: FiltersIn = FiltersIn()
     explain: bool = Field(False, strict=True, description="also return the scores, matches and reasons")
@@ -92,6 +99,7 @@ class SourceOut(BaseModel):
     url: str | None
     published: date | None
     updated: date | None
+    language: str | None
 
 
 class CitationOut(SourceOut):
@@ -118,6 +126,7 @@ class CitationOut(SourceOut):
             url=source.url,
             published=source.published,
             updated=source.updated,
+            language=source.language,
             links=LinksOut.of(citation.links),
         )
 
@@ -125,7 +134,9 @@ class CitationOut(SourceOut):
 class ScoresOut(BaseModel):
     passage: float = Field(description="cosine of question and passage, -1 to 1")
     sentence: float = Field(description="cosine of question and best sentence, -1 to 1")
-    lexical: float = Field(description="BM25 as a share, 0 to 1, of the highest that the question could reach")
+    lexical: float = Field(
+        description="BM25 as a share, 0 to 1, of the highest that the question could reach; borrowed words add to it"
+    )
     around_passage: float = Field(description="mean cosine of the passages around it, -1 to 1")
     around_lexical: float = Field(description="mean of `lexical` over the passages around it, 0 to 1")
     bonus: float = Field(description="for the kind of thing that is asked for, or the place in a list")
@@ -186,7 +197,7 @@ class AnswerOut(BaseModel):
     confidence: float = Field(ge=0, le=1, description="probability that the passages answer the question")
     answer: QuoteOut | None = Field(description="null when the status is not_found")
     passages: list[PassageOut] = Field(description="best first; near misses when the status is not_found")
-    borrowed: list[str] = Field(description="what was taken over from earlier turns")
+    borrowed: list[str] = Field(description="words of earlier questions that this one was read with")
     unknown_words: list[str] = Field(description="words of the question that the documents never use")
     suggestions: list[str] = Field(description="questions that the documents do answer, when this one is not")
     corrections: list[CorrectionOut] = Field(description="words taken for misspelt, and what was searched for instead")
@@ -205,7 +216,7 @@ class AnswerOut(BaseModel):
             confidence=answer.confidence,
             answer=quote and QuoteOut(text=quote.text, passage=quote.passage, start=quote.start, end=quote.end),
             passages=[PassageOut.of(cited, explain=answer.explanation is not None) for cited in answer.passages],
-            borrowed=[],
+            borrowed=list(answer.borrowed),
             unknown_words=list(answer.unknown_words),
             suggestions=list(answer.suggestions),
             corrections=[CorrectionOut.of(correction) for correction in answer.corrections],
@@ -221,7 +232,6 @@ class DocumentOut(SourceOut):
     id: str
     sha256: str
     retrieved: date | None
-    language: str | None
     licence: str | None
     verbatim: bool = Field(description="whether the text is the very text at the url")
     characters: int
@@ -273,7 +283,20 @@ class OnePassageOut(BaseModel):
 
 
 class SuggestionsOut(BaseModel):
+    """What a chat window says before the first question."""
+
     suggestions: list[str] = Field(description="questions that the documents answer, at most four")
+    name: str = Field(description="what the service is called")
+    greeting: str | None = Field(description="what the operator has it say first")
+    limit: int = Field(description="most characters, in code points, that a question may have")
+    feedback: bool = Field(description="whether `POST /v1/feedback` counts")
+
+
+class FeedbackIn(_Wire):
+    """Whether an answer helped. Nothing of the question or the answer travels with it."""
+
+    status: Status
+    helpful: bool | None = Field(strict=True, description="null takes back what was said before")
 
 
 class HealthOut(BaseModel):

@@ -1,1 +1,1 @@
-"""What people see: the chat page and the document viewer, as plain HTML that needs no JavaScript."""
+"""What people see: the chat page and the document viewer, as HTML that needs no script, and the chat widget."""

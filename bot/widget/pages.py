@@ -10,8 +10,10 @@ from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bot.answer import viewer_link
 from bot.settings import MAX_QUESTION
 from bot.types import Answer, Block, CitedPassage, Document, Span
+from bot.widget.words import words
 
 _templates = Environment(
     loader=PackageLoader("bot.widget"),
@@ -21,6 +23,9 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _PLACE = re.compile(r"(\d{1,9})-(\d{1,9})")
+#: Citations of one answer that a document's page leads to at most.
+_MOST_CITED = 20
+
 _LIST_MARK = re.compile(r"(?:\S|\d{1,3}[.)]) $")
 
 
@@ -61,29 +66,79 @@ def cited_pieces(cited: CitedPassage) -> tuple[Piece, ...]:
     return pieces(cited.hit.passage.text, cited.highlights)
 
 
-_templates.filters.update(long_date=long_date, cited_pieces=cited_pieces)
+_templates.filters.update(cited_pieces=cited_pieces)
+
+
+def _render(template: str, name: str, language: str, **values: object) -> str:
+    table = words(language)
+
+    def say(key: str, **details: object) -> str:
+        return table[key].format(**details)
+
+    def day(value: date) -> str:
+        """A date that cannot be misread; months are written as words only in English."""
+        return long_date(value) if language == "en" else value.isoformat()
+
+    return _templates.get_template(template).render(name=name, say=say, day=day, **values)
 
 
 def chat_page(
-    name: str, starters: Sequence[str], *, answer: Answer | None = None, refused: str = "", question: str = ""
+    name: str,
+    language: str,
+    starters: Sequence[str],
+    *,
+    answer: Answer | None = None,
+    refused: str = "",
+    question: str = "",
 ) -> str:
-    """Return the chat page: the form, and below it the answer or the reason why the question was refused."""
-    return _templates.get_template("chat.html").render(
-        name=name, starters=starters, answer=answer, refused=refused, question=question, limit=MAX_QUESTION
+    """Return the chat page: the form, and above it the answer or the reason why the question was refused.
+
+    With scripts the widget takes the form's place.
+    """
+    return _render(
+        "chat.html",
+        name,
+        language,
+        starters=starters,
+        answer=answer,
+        refused=refused,
+        question=question,
+        limit=MAX_QUESTION,
     )
 
 
-def document_page(name: str, document: Document, place: str = "") -> str:
-    """Return the whole document, readable and printable, with the stretch ``start-end`` marked, if there is one."""
-    found = _PLACE.fullmatch(place)
-    marked = Span(int(found[1]), int(found[2])) if found else Span(0, 0)
-    if not 0 <= marked.start < marked.end <= len(document.text):
-        marked = Span(0, 0)
+def document_page(name: str, language: str, document: Document, place: str = "", also: str = "") -> str:
+    """Return the whole document, readable and printable, with the stretch ``start-end`` marked, if there is one.
+
+    :param also: other stretches that the same answer cites, with commas between; the page leads to the one before and
+        the one after.
+    """
+    marked = _stretch(document, place) or Span(0, 0)
     shown = [_show(document, block, marked) for block in document.blocks if block.end > block.start]
     groups = [(kind, list(blocks)) for kind, blocks in groupby(shown, key=_group)]
-    return _templates.get_template("document.html").render(
-        name=name, document=document, groups=groups, anchor=f"p{place}", anchored=_first_marked(shown)
+    cited = sorted({marked, *(span for other in also.split(",")[:_MOST_CITED] if (span := _stretch(document, other)))})
+    at = cited.index(marked)
+    return _render(
+        "document.html",
+        name,
+        language,
+        document=document,
+        groups=groups,
+        anchor=f"p{place}",
+        anchored=_first_marked(shown),
+        before=_link(document, cited, at - 1) if marked.end and at else None,
+        after=_link(document, cited, at + 1) if marked.end and at + 1 < len(cited) else None,
     )
+
+
+def _stretch(document: Document, place: str) -> Span | None:
+    found = _PLACE.fullmatch(place)
+    span = Span(int(found[1]), int(found[2])) if found else Span(0, 0)
+    return span if span.start < span.end <= len(document.text) else None
+
+
+def _link(document: Document, cited: Sequence[Span], at: int) -> str:
+    return viewer_link(document.id, cited[at], [span for number, span in enumerate(cited) if number != at])
 
 
 def _show(document: Document, block: Block, marked: Span) -> Shown:
@@ -105,6 +160,6 @@ def _first_marked(shown: Sequence[Shown]) -> int:
     return next(starts, -1)
 
 
-def error_page(name: str, status: int, detail: str, request_id: str) -> str:
+def error_page(name: str, language: str, status: int, detail: str, request_id: str) -> str:
     """Return a page that says what went wrong and how to go on."""
-    return _templates.get_template("error.html").render(name=name, status=status, detail=detail, request_id=request_id)
+    return _render("error.html", name, language, status=status, detail=detail, request_id=request_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -64,6 +65,7 @@ def test_a_reply_holds_the_answer_and_its_source(client: TestClient, bot: Bot) -
                     "url": "https://port.example/rules",
                     "published": None,
                     "updated": "2025-02-03",
+                    "language": "en",
                     "links": {
                         "viewer": "/documents/harbour.md?passage=15-95#p15-95",
                         "source": "https://port.example/rules",
@@ -175,11 +177,88 @@ def test_explain_adds_scores_and_reasons_and_changes_nothing_else(client: TestCl
     assert explained == plain
 
 
-def test_earlier_turns_are_accepted(client: TestClient) -> None:
+def test_a_question_of_many_words_borrows_nothing(client: TestClient) -> None:
     turns = [{"question": "Where do puffins breed?", "passages": ["birds.html#21-124"]}]
-    body = ask(client, QUESTION, turns=turns)
+    body = ask(client, f"{QUESTION} And where is the limit marked?", turns=turns)
     assert body["answer"]["text"] == "Boats may go at most 5 knots inside the harbour."
     assert body["borrowed"] == []
+
+
+MOORINGS = "How many moorings are there for visitors?"
+
+
+def turn_of(question: str, body: dict[str, Any]) -> dict[str, object]:
+    return {"question": question, "passages": [passage["id"] for passage in body["passages"]]}
+
+
+@pytest.mark.parametrize("written", [MOORINGS, f"  {MOORINGS}\n", MOORINGS.replace(" ", "\u00a0"), f"\u202e{MOORINGS}"])
+def test_a_follow_up_is_read_with_the_turn_before_and_says_so(client: TestClient, written: str) -> None:
+    turns = [turn_of(written, ask(client, MOORINGS))]
+    body = ask(client, "who gives them out?", turns=turns)
+    assert body["borrowed"] == ["moorings", "visitors"]
+    assert body["answer"]["text"] == "The harbour master, Ida Brandt, gives them out each morning."
+    turns.append(turn_of("who gives them out?", body))
+    assert ask(client, "and when?", turns=turns)["borrowed"] == ["gives", "moorings", "visitors"]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [],
+        [{"question": MOORINGS}],
+        [{"question": MOORINGS, "passages": []}],
+        [{"question": MOORINGS, "passages": ["harbour.md#0-1", "#", "../../etc/passwd#0-9", "", "ferry.txt"]}],
+        [{"question": "", "passages": ["harbour.md#107-278"]}],
+    ],
+)
+def test_turns_that_showed_nothing_that_is_here_change_nothing(
+    client: TestClient, turns: list[dict[str, object]]
+) -> None:
+    plain, told = ask(client, "who gives them out?"), ask(client, "who gives them out?", turns=turns)
+    assert plain.pop("took_ms") >= 0
+    assert told.pop("took_ms") >= 0
+    assert told == plain
+
+
+def test_filters_hold_for_a_follow_up_too(client: TestClient) -> None:
+    turns = [turn_of(MOORINGS, ask(client, MOORINGS))]
+    body = ask(client, "who gives them out?", turns=turns, filters={"document": ["ferry.txt"]})
+    assert {passage["citation"]["document"] for passage in body["passages"]} == {"ferry.txt"}
+
+
+CANARY = "xqCanaryqx"
+
+
+@pytest.mark.parametrize(
+    ("turns", "status"),
+    [
+        ([{"question": CANARY}] * 20, 200),
+        ([{"question": CANARY}] * 21, 422),
+        ([{"question": CANARY.ljust(1_000, "x")}], 200),
+        ([{"question": CANARY.ljust(1_001, "x")}], 422),
+        ([{"question": "a", "passages": [CANARY] * 20}], 200),
+        ([{"question": "a", "passages": [CANARY] * 21}], 422),
+        ([{"question": "a", "passages": [CANARY.ljust(500, "x")]}], 200),
+        ([{"question": "a", "passages": [CANARY.ljust(501, "x")]}], 422),
+        ([{"question": "a", "passages": CANARY}], 422),
+        ([{"question": "a", "passages": None}], 422),
+        ([{"question": None}], 422),
+        ([{"passages": [CANARY]}], 422),
+        ([{"question": "a", "answer": CANARY}], 422),
+        ([CANARY], 422),
+        (None, 422),
+        ([{"question": f"\ud800{CANARY}"}], 422),
+        ([{"question": "a", "passages": [f"\udfff{CANARY}"]}], 422),
+    ],
+    ids=lambda value: ascii(value)[:60],
+)
+def test_turns_have_limits_and_a_refusal_repeats_nothing(client: TestClient, turns: object, status: int) -> None:
+    content = json.dumps({"question": "who gives them out?", "turns": turns})
+    reply = client.post("/v1/ask", content=content, headers={"content-type": "application/json"})
+    assert reply.status_code == status
+    assert CANARY.lower() not in reply.text.lower()
+    if status != 200:
+        assert set(reply.json()) == {"error", "detail", "request_id"}
 
 
 def test_the_same_question_gets_the_same_answer(client: TestClient) -> None:

@@ -1,0 +1,80 @@
+"""Every address that people's browsers use: the pages, which need no script, and the files that they load."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import HTMLResponse, Response
+from starlette.exceptions import HTTPException
+
+from bot.api.routes import CurrentBot, count, find
+from bot.documents.canonical import line
+from bot.errors import QuestionError
+from bot.settings import MAX_QUESTION
+from bot.widget.assets import asset, versioned_script
+from bot.widget.pages import chat_page, document_page
+from bot.widget.words import LANGUAGES, chosen_language
+
+pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+
+def _language(request: Request) -> str:
+    return chosen_language(request.headers.get("accept-language", ""))
+
+
+@pages.api_route("/", methods=["GET", "HEAD"])
+def chat(request: Request, bot: CurrentBot) -> str:
+    return chat_page(request.app.state.settings.name, _language(request), bot.starters)
+
+
+@pages.post("/")
+def chat_ask(request: Request, bot: CurrentBot, question: Annotated[str, Form()] = "") -> HTMLResponse:
+    """The same answer as ``POST /v1/ask``, as a page. A refused question stays in its field."""
+    name, language = request.app.state.settings.name, _language(request)
+    try:
+        answer = bot.ask(question)
+    except QuestionError as error:
+        page = chat_page(name, language, bot.starters, refused=str(error), question=line(question)[:MAX_QUESTION])
+        return HTMLResponse(page, status_code=422)
+    count(request, answer)
+    return HTMLResponse(chat_page(name, language, bot.starters, answer=answer))
+
+
+@pages.get("/documents/{document_id:path}")
+def viewer(document_id: str, bot: CurrentBot, request: Request, passage: str = "", also: str = "") -> str:
+    name = request.app.state.settings.name
+    return document_page(name, _language(request), find(bot, document_id), passage, also)
+
+
+#: Anybody may load these; a page that checks a script's bytes must be allowed to read them.
+_ANYBODY = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+_ASSETS = {"pages.css": "text/css", "pages.js": "text/javascript", "signpost-chat.js": "text/javascript"}
+
+
+@pages.api_route("/widget/{name}", methods=["GET", "HEAD"])
+def widget_file(name: str, request: Request) -> Response:
+    """A file that browsers load: checked for change each time, or kept for ever under its versioned name."""
+    if name == versioned_script():
+        return _file(request, "signpost-chat.js", "text/javascript", "public, max-age=31536000, immutable")
+    if name not in _ASSETS:
+        raise HTTPException(404)
+    return _file(request, name, _ASSETS[name], "public, max-age=300, must-revalidate")
+
+
+@pages.get("/widget/strings/{language}.json")
+def widget_words(language: str, request: Request) -> Response:
+    """What the widget says in a language."""
+    if language not in LANGUAGES:
+        raise HTTPException(404)
+    return _file(request, f"strings/{language}.json", "application/json", "public, max-age=300, must-revalidate")
+
+
+def _file(request: Request, name: str, media_type: str, kept: str) -> Response:
+    content = asset(name)
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {**_ANYBODY, "Cache-Control": kept, "ETag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)

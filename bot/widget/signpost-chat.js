@@ -1,0 +1,744 @@
+/* Signpost chat: <script src="https://your.service/widget/signpost-chat.js" defer></script>
+   One custom element, no dependency. Text is only ever set as text; nothing is stored unless data-remember is given. */
+(() => {
+  "use strict";
+  const script = document.currentScript;
+  if (customElements.get("signpost-chat")) return;
+
+  /* What the launcher says before anything is fetched. */
+  const OPEN = { ar: "اطرح سؤالًا", de: "Eine Frage stellen", es: "Haz una pregunta", fr: "Poser une question" };
+  const EN = {
+    lang: "en",
+    dir: "ltr",
+    open: "Ask a question",
+    close: "Close",
+    restart: "Start over",
+    restart_sure: "Clear this conversation?",
+    clear: "Clear it",
+    keep: "Keep it",
+    log: "Conversation",
+    you: "You asked:",
+    label: "Your question",
+    ask: "Ask",
+    privacy: "Do not share names or contact details.",
+    left: "Characters left: {n}",
+    over: "Characters too many: {n}",
+    personal: "This may hold contact details. They are not needed for an answer.",
+    ask_anyway: "Ask anyway",
+    greeting: "Ask in your own words. Answers are quotes from documents, each with its source.",
+    starters: "For example:",
+    searching: "Looking in the documents",
+    answered: "Answer",
+    unsure: "This may answer your question. Please check the source.",
+    not_found: "These documents do not seem to answer this.",
+    said: "Answer. Sources: {n}",
+    said_unsure: "Possible answer. Sources: {n}",
+    said_none: "No answer found.",
+    checked: "Quoted word for word. Please check the source.",
+    source: "Source {n}",
+    more: "More passages: {n}",
+    nearest: "Nearest passages, which may not help: {n}",
+    back: "Back to the answer",
+    published: "Published {date}",
+    updated: "Updated {date}",
+    page: "Page {n}",
+    read: "Read it in the document",
+    go: "Go to the source",
+    new_tab: "opens in a new tab",
+    also: "Also in:",
+    copy: "Copy the quote",
+    copied: "Copied",
+    copy_by_hand: "Select and copy the text below.",
+    helpful: "Helpful",
+    unhelpful: "Not helpful",
+    searched: "Searched for “{searched}” instead of “{written}”.",
+    borrowed: "Read together with what you asked before: {words}.",
+    alone: "Ask it on its own",
+    unknown: "Words that the documents never use: {words}.",
+    try_other: "Try other words, or a shorter question.",
+    try_these: "Questions that the documents answer:",
+    offline: "You are offline. Your question is kept.",
+    network: "The service cannot be reached. Your question is kept.",
+    busy: "Too many questions came at once. Please wait a little.",
+    unready: "The service is not ready yet. Please wait a little.",
+    slow: "The answer took too long. Please try again.",
+    refused: "This question cannot be asked. Please change it.",
+    failed: "Something went wrong there. Please try again.",
+    retry: "Try again",
+    retry_in: "You can try again in {n} s",
+  };
+
+  const DARK = `--ink:var(--signpost-dark-ink,#e8ebee);--paper:var(--signpost-dark-paper,#15191d);--soft:var(--signpost-dark-soft,#242b32);
+--line:var(--signpost-dark-line,#8794a1);--accent:var(--signpost-dark-accent,#8dc3ff);--on:var(--signpost-dark-on-accent,#0d1a26);
+--mark:var(--signpost-dark-mark,#5b4b00);--mark-ink:var(--signpost-dark-mark-ink,#fff8d9);--warn:var(--signpost-dark-warn,#ffb4a6);
+color-scheme:dark`;
+  const CSS = `
+:host{all:initial!important;display:block!important;position:static!important;font-size:medium!important;
+--ink:var(--signpost-ink,#1b1f24);--paper:var(--signpost-paper,#fff);--soft:var(--signpost-soft,#eef2f5);
+--line:var(--signpost-line,#6f7b86);--accent:var(--signpost-accent,#0b57a4);--on:var(--signpost-on-accent,#fff);
+--mark:var(--signpost-mark,#fff0a8);--mark-ink:var(--signpost-mark-ink,#1b1f24);--warn:var(--signpost-warn,#a3200d);
+--r:var(--signpost-radius,.6em);--x:var(--signpost-offset-x,1em);--y:var(--signpost-offset-y,1em);color-scheme:light}
+:host([hidden]){display:none!important}
+@media(prefers-color-scheme:dark){:host(:not([data-theme=light])){${DARK}}}
+:host([data-theme=dark]){${DARK}}
+*{box-sizing:border-box}
+[hidden]{display:none!important}
+.root{font:1em/1.5 var(--signpost-font,system-ui,sans-serif);color:var(--ink);text-align:start;overflow-wrap:anywhere}
+.float{position:fixed;inset:auto;inset-block-end:0;inset-inline-end:0;z-index:2147483647;margin:0;padding:0;border:0;
+background:none;color:inherit;overflow:visible;width:auto;height:auto}
+.float[data-side=start]{inset-inline:0 auto}
+button,textarea{font:inherit;color:inherit;letter-spacing:inherit;word-spacing:inherit}
+button{min-height:44px;min-width:44px;padding:.4em .9em;border:2px solid var(--accent);border-radius:var(--r);
+background:var(--paper);color:var(--accent);cursor:pointer;text-align:start}
+button:disabled{cursor:default;border-style:dashed}
+.main{background:var(--accent);color:var(--on)}
+a{color:var(--accent);display:inline-block;padding:.5em 0;min-height:24px}
+:focus-visible{outline:3px solid var(--accent);outline-offset:2px}
+.main:focus-visible{outline-color:var(--ink)}
+.launch{position:fixed;inset-block-end:calc(var(--y) + env(safe-area-inset-bottom));inset-inline-end:calc(var(--x) + env(safe-area-inset-right));
+border-color:var(--on);box-shadow:var(--signpost-shadow,0 2px 10px #0006)}
+[data-side=start] .launch{inset-inline:calc(var(--x) + env(safe-area-inset-left)) auto}
+.launch.away{visibility:hidden}
+.panel{display:flex;flex-direction:column;background:var(--paper);position:relative}
+.float .panel{position:fixed;inset-block-end:calc(var(--y) + env(safe-area-inset-bottom));inset-inline-end:var(--x);
+width:min(var(--signpost-width,26em),100vw - 2*var(--x));height:min(var(--signpost-height,42em),100dvh - 2*var(--y));
+border:1px solid var(--line);border-radius:var(--r);box-shadow:var(--signpost-shadow,0 4px 24px #0006);overflow:hidden}
+[data-side=start] .panel{inset-inline:var(--x) auto}
+.inline .log{flex:none;overflow:visible}
+.inline form{position:sticky;inset-block-end:0;background:var(--paper)}
+header{display:flex;flex-wrap:wrap;align-items:center;gap:.25em .5em;padding:.4em .75em;border-block-end:1px solid var(--line)}
+h2{font-size:1.1em;margin:0;flex:1 1 6em}
+h3{font-size:1em;margin:0}
+header button,.tools button,.quiet{border-color:transparent;padding-inline:0;text-decoration:underline}
+header button{padding-inline:.5em}
+.log{flex:1 1 auto;overflow:auto;padding:.75em;overscroll-behavior:contain}
+.log:focus-visible,.card:focus-visible{outline-offset:-3px}
+ol{list-style:none;margin:0;padding:0}
+p{margin:.4em 0}
+.asked{background:var(--soft);border-radius:var(--r);padding:.5em .75em;margin-block:1.25em .6em;white-space:pre-wrap}
+.status{font-weight:700}
+blockquote{margin:.5em 0;padding-inline-start:.75em;border-inline-start:4px solid var(--line);white-space:pre-line}
+mark{background:var(--mark);color:var(--mark-ink);text-decoration:underline 2px;text-underline-offset:3px}
+.card{margin:.75em 0;padding:.6em .75em;border:1px solid var(--line);border-radius:var(--r)}
+.small{font-size:.9em}
+.meta span+span::before{content:" · "}
+.cite{padding:0 .4em;font-weight:700;text-align:center}
+.tools,.row{display:flex;flex-wrap:wrap;gap:.1em 1em;align-items:center}
+.row{gap:.5em}
+.column{display:flex;flex-direction:column;align-items:flex-start;gap:.5em}
+summary{cursor:pointer;padding:.6em 0;min-height:44px}
+.warn{color:var(--warn);font-weight:700}
+form{border-block-start:1px solid var(--line);padding:.6em .75em;padding-block-end:calc(.6em + env(safe-area-inset-bottom))}
+label{display:block;font-weight:700}
+.field{display:flex;gap:.5em;align-items:flex-end}
+textarea{flex:1;min-width:0;min-height:44px;max-height:9em;padding:.5em;background:var(--paper);border:2px solid var(--line);
+border-radius:var(--r);resize:none}
+.unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+@media(prefers-reduced-motion:no-preference){.float .panel{animation:in .15s}@keyframes in{from{opacity:0}}}
+@media(max-width:30em),(max-height:22em){.float .panel{inset:0;width:auto;height:100dvh;border:0;border-radius:0}}
+@media(max-height:30em){.panel{overflow:auto!important}.log{flex:none;overflow:visible}.inline form{position:static}}
+@media(forced-colors:active){mark{background:Mark;color:MarkText;forced-color-adjust:none}.asked{border:1px solid}}
+@media print{.launch,form,.tools,header button{display:none}.float,.float .panel{position:static;height:auto}.log{overflow:visible}}`;
+
+  const WAIT = 15000;
+  const PERSONAL = /[^\s@]+@[^\s@]+\.[a-z]{2}|(?:\d[\s().-]?){9,}/i;
+  const KEY = "signpost-chat";
+
+  /* JSON by hand: old libraries give arrays and strings a toJSON of their own, which JSON.stringify obeys. */
+  const quoted = (text) =>
+    '"' + text.replace(/["\\\u0000-\u001f\u2028\u2029\ud800-\udfff]/g, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0")) + '"';
+  const json = (value) => {
+    if (typeof value === "string") return quoted(value);
+    if (value === null || typeof value !== "object") return String(value);
+    const parts = [];
+    if (Array.isArray(value)) {
+      for (const item of value) parts.push(json(item));
+      return "[" + parts.join(",") + "]";
+    }
+    for (const name of Object.keys(value)) parts.push(quoted(name) + ":" + json(value[name]));
+    return "{" + parts.join(",") + "}";
+  };
+
+  const make = (tag, options, ...children) => {
+    const node = document.createElement(tag);
+    for (const name of Object.keys(options || {})) {
+      const value = options[name];
+      if (value === null || value === undefined || value === false) continue;
+      if (typeof value === "function") node.addEventListener(name, value);
+      else if (name === "text") node.textContent = value;
+      else node.setAttribute(name, value === true ? "" : value);
+    }
+    for (const child of children) if (child) node.appendChild(typeof child === "string" ? document.createTextNode(child) : child);
+    return node;
+  };
+
+  /* An absolute http(s) address without user name or password; with a base, one of the same origin. */
+  const web = (address, base) => {
+    try {
+      const url = new URL(address, base);
+      const fine = /^https?:$/.test(url.protocol) && !url.username && !url.password;
+      return fine && (!base || url.origin === new URL(base).origin) ? url.href : null;
+    } catch {
+      return null;
+    }
+  };
+
+  const rgb = (colour) => (colour.match(/[\d.]+/g) || []).slice(0, 3).map((part) => part / 255);
+  const light = (colour) => {
+    const [r, g, b] = rgb(colour).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (one, other) => {
+    const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+
+  let ids = 0;
+
+  class SignpostChat extends HTMLElement {
+    #text = EN;
+    #turns = [];
+    #asking = null;
+    #limit = 1000;
+    #feedback = false;
+    #inert = [];
+    #timer = 0;
+    #personal = "";
+
+    constructor() {
+      super();
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync(CSS);
+      this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
+    }
+
+    connectedCallback() {
+      if (this.$root) return;
+      const base = new URL(this.#setting("api") || (script ? new URL("..", script.src).href : "/"), location.href).href;
+      this.$api = base.endsWith("/") ? base : base + "/";
+      this.$inline = this.hasAttribute("inline");
+      const near = this.#setting("lang") || this.closest("[lang]")?.lang || "en";
+      this.$lang = /^[a-z]{2,3}\b/i.exec(near)?.[0].toLowerCase() || "en";
+      const theme = this.#setting("theme");
+      if (theme) this.setAttribute("data-theme", theme);
+      this.$announcer = make("div", { "aria-live": "polite", "data-signpost-announcer": true });
+      const unseen = { position: "absolute", width: "1px", height: "1px", overflow: "hidden", "clip-path": "inset(50%)", "white-space": "nowrap" };
+      for (const name of Object.keys(unseen)) this.$announcer.style.setProperty(name, unseen[name], "important");
+      this.after(this.$announcer);
+      this.$root = make("div", { class: "root", lang: this.$lang, dir: this.$lang === "ar" ? "rtl" : "ltr" });
+      this.shadowRoot.appendChild(this.$root);
+      if (this.$inline) this.#load();
+      else this.#float();
+      this.$listen = new AbortController();
+      const on = (target, name, act) => target.addEventListener(name, act, { signal: this.$listen.signal });
+      on(window, "offline", () => this.#connection());
+      on(window, "online", () => this.#connection());
+      on(document, "click", (event) => {
+        const link = event.target instanceof Element && event.target.closest('a[href="#signpost-chat"]');
+        if (link) this.open();
+      });
+      on(document, "focusin", (event) => this.#uncover(event.target));
+      on(document, "focusout", () => this.#uncover(null));
+      if (window.visualViewport) on(window.visualViewport, "resize", () => this.#fit());
+      if (location.hash === "#signpost-chat" && !this.$inline) this.open();
+    }
+
+    disconnectedCallback() {
+      queueMicrotask(() => {
+        if (this.isConnected || !this.$root) return; // moved, not removed
+        this.#asking?.abort();
+        this.#modal(false);
+        this.$listen.abort();
+        this.$announcer.remove();
+        this.$root.remove();
+        this.$root = this.$panel = this.$launch = this.$ready = null;
+      });
+    }
+
+    /* Opens the panel, and puts the focus into the question. */
+    async open() {
+      if (this.$inline) return this.$input?.focus();
+      await this.#load();
+      if (!this.$panel) return;
+      this.$panel.hidden = false;
+      this.$launch.hidden = true;
+      this.$launch.setAttribute("aria-expanded", "true");
+      this.#fit();
+      this.$input.focus();
+      this.#tell("open");
+    }
+
+    /* Closes the panel, and puts the focus back on the button that opened it. */
+    close() {
+      if (this.$inline || !this.$panel || this.$panel.hidden) return;
+      this.$panel.hidden = true;
+      this.$launch.hidden = false;
+      this.$launch.setAttribute("aria-expanded", "false");
+      this.#modal(false);
+      this.$launch.focus();
+      this.#tell("close");
+    }
+
+    /* Forgets the conversation, here and in the tab's storage. */
+    restart() {
+      this.#asking?.abort();
+      this.#asking = null;
+      this.#turns = [];
+      try {
+        sessionStorage.removeItem(KEY);
+      } catch {}
+      if (!this.$panel) return;
+      this.$list.replaceChildren();
+      this.$intro.hidden = false;
+      this.$sure.hidden = true;
+      this.$input.value = "";
+      this.#count();
+      this.$input.focus();
+    }
+
+    #setting(name) {
+      return this.getAttribute(name) ?? script?.dataset[name] ?? null;
+    }
+
+    #say(name, values) {
+      return String(this.#text[name] ?? EN[name]).replace(/\{(\w+)\}/g, (_, key) => values?.[key] ?? "");
+    }
+
+    #tell(name, detail) {
+      this.dispatchEvent(new CustomEvent("signpost-" + name, { bubbles: true, composed: true, detail }));
+    }
+
+    #announce(text) {
+      clearTimeout(this.#timer);
+      this.$announcer.textContent = "";
+      this.#timer = setTimeout(() => (this.$announcer.textContent = text), 100);
+    }
+
+    /* --- the frame ------------------------------------------------------------------------------------------------ */
+
+    #float() {
+      const label = this.#setting("label") || OPEN[this.$lang] || EN.open;
+      this.$launch = make("button", {
+        type: "button", class: "launch main", part: "launcher", "aria-expanded": "false", "aria-haspopup": "dialog", text: label, click: () => this.open(),
+      });
+      this.$box = make("div", { class: "float", popover: "manual", "data-side": this.#setting("side") }, this.$launch);
+      this.$root.appendChild(this.$box);
+      this.$box.showPopover?.(); // the top layer: above any z-index
+    }
+
+    /* Fetches words and starter questions, once; then the panel is built. What cannot be fetched is done without. */
+    #load() {
+      this.$ready ??= (async () => {
+        const get = async (path) => {
+          const reply = await fetch(new URL(path, this.$api), { credentials: "omit", referrerPolicy: "no-referrer", signal: AbortSignal.timeout?.(WAIT) });
+          if (!reply.ok) throw new Error(reply.status);
+          return reply.json();
+        };
+        const strings = this.#setting("strings") || "widget/strings/" + this.$lang + ".json";
+        const words = this.$lang === "en" && !this.#setting("strings") ? null : get(strings).catch(() => null);
+        const about = get("v1/suggestions").catch(() => ({}));
+        const table = words && (await Promise.race([words, new Promise((go) => setTimeout(go, 1500))]));
+        if (table && typeof table === "object") this.#text = table;
+        this.$root.lang = this.#say("lang");
+        this.$root.dir = this.#say("dir");
+        if (this.$root) this.#panel();
+        about.then((found) => this.#introduce(found));
+      })();
+      return this.$ready;
+    }
+
+    #panel() {
+      const id = "t" + ++ids;
+      const button = (name, act, options) => make("button", { type: "button", text: this.#say(name), click: act, ...options });
+      this.$title = make("h2", { id, text: this.#say("open"), dir: "auto" });
+      this.$sure = make("div", { class: "row", hidden: true },
+        make("span", { text: this.#say("restart_sure") }),
+        button("clear", () => this.restart()),
+        button("keep", () => { this.$sure.hidden = true; this.$restart.focus(); }));
+      this.$restart = button("restart", () => this.#sure());
+      this.$list = make("ol", {});
+      this.$intro = make("div", { class: "column" }, make("p", { text: this.#say("greeting"), dir: "auto" }));
+      this.$log = make("div", { class: "log", part: "log", role: "log", "aria-live": "off", "aria-label": this.#say("log"), tabindex: "0" }, this.$intro, this.$list);
+      this.$input = make("textarea", { id: id + "q", part: "input", rows: "2", dir: "auto", autocomplete: "off", "aria-describedby": id + "p " + id + "c", input: () => this.#count(), keydown: (event) => this.#key(event) });
+      this.$count = make("p", { class: "small", id: id + "c", hidden: true });
+      this.$notice = make("div", { class: "row", role: "status" });
+      const form = make("form", { part: "composer", novalidate: true, submit: (event) => { event.preventDefault(); this.#submit(); } },
+        make("label", { for: id + "q", text: this.#say("label") }),
+        make("div", { class: "field" }, this.$input, make("button", { class: "main", part: "send", text: this.#say("ask") })),
+        this.$count, this.$notice,
+        make("p", { class: "small", id: id + "p", text: this.#say("privacy") }));
+      this.$panel = make("section", { class: "panel", part: "panel", role: this.$inline ? "region" : "dialog", "aria-labelledby": id, hidden: !this.$inline, keydown: (event) => this.#move(event) },
+        make("header", { part: "header" }, this.$title, this.$restart, !this.$inline && button("close", () => this.close(), { class: "close" }), this.$sure),
+        this.$log,
+        make("div", { class: "help", part: "help", hidden: true }), // help contacts have their place here
+        form);
+      (this.$box || this.$root).appendChild(this.$panel);
+      if (this.$inline) this.replaceChildren(); // what stood here for those without scripts
+      this.$panel.classList.toggle("inline", this.$inline);
+      this.#restore();
+      this.#connection();
+      this.#check();
+    }
+
+    #introduce(found) {
+      if (!this.$panel) return;
+      if (found.name) this.$title.textContent = found.name;
+      if (found.greeting) this.$intro.firstChild.textContent = found.greeting;
+      if (Number.isInteger(found.limit)) this.#limit = found.limit;
+      this.#feedback = found.feedback === true;
+      this.$intro.appendChild(this.#starters(found.suggestions, "starters"));
+    }
+
+    #starters(questions, label) {
+      const column = make("div", { class: "column" });
+      for (const question of Array.isArray(questions) ? questions.slice(0, 4) : [])
+        column.appendChild(make("button", { type: "button", dir: "auto", text: String(question), click: () => this.#ask(String(question)) }));
+      if (column.firstChild) column.prepend(make("p", { text: this.#say(label) }));
+      return column;
+    }
+
+    #sure() {
+      if (this.#turns.length < 2) return this.restart();
+      this.$sure.hidden = false;
+      this.$sure.querySelector("button").focus();
+    }
+
+    /* Warns whoever themes the widget. */
+    #check() {
+      const seen = (part) => getComputedStyle(part);
+      const paper = seen(this.$panel).backgroundColor;
+      const send = seen(this.$panel.querySelector("[part=send]"));
+      for (const [name, one, other] of [["ink on paper", seen(this.$panel).color, paper], ["accent on paper", seen(this.$restart).color, paper], ["on-accent on accent", send.color, send.backgroundColor]])
+        if (contrast(one, other) < 4.5) console.warn("signpost-chat: the contrast of " + name + " is below 4.5");
+    }
+
+    #move(event) {
+      if (event.key === "Escape" && !event.isComposing && !this.$inline) {
+        event.stopPropagation();
+        this.close();
+      } else if (event.key === "F6") {
+        event.preventDefault();
+        (this.shadowRoot.activeElement === this.$input ? this.$log : this.$input).focus();
+      }
+    }
+
+    /* On a small screen the panel fills what the keyboard leaves, and the page behind it cannot be reached. */
+    #fit() {
+      if (!this.$panel || this.$inline) return;
+      const small = !this.$panel.hidden && matchMedia("(max-width:30em),(max-height:22em)").matches;
+      const view = window.visualViewport;
+      const keyboard = small && view && view.scale === 1 && view.height < innerHeight - 1;
+      this.$panel.style.height = keyboard ? view.height + "px" : "";
+      this.$panel.style.top = keyboard ? view.offsetTop + "px" : "";
+      this.#modal(small);
+    }
+
+    #modal(yes) {
+      for (const node of this.#inert) node.inert = false;
+      this.#inert = [];
+      if (!yes) return;
+      for (const node of document.body.children)
+        if (!node.contains(this) && node !== this.$announcer && !node.inert) {
+          node.inert = true;
+          this.#inert.push(node);
+        }
+    }
+
+    /* The launcher makes way for a control of the page that has the focus (WCAG 2.4.11). */
+    #uncover(focused) {
+      if (!this.$launch) return;
+      let covers = false;
+      if (focused instanceof Element && focused !== this) {
+        const one = focused.getBoundingClientRect();
+        const other = this.$launch.getBoundingClientRect();
+        covers = one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+      }
+      this.$launch.classList.toggle("away", covers);
+    }
+
+    /* --- asking --------------------------------------------------------------------------------------------------- */
+
+    #key(event) {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+      event.preventDefault();
+      this.#submit();
+    }
+
+    #count() {
+      const left = this.#limit - [...this.$input.value].length;
+      const near = left < this.#limit / 5;
+      const text = near ? this.#say(left < 0 ? "over" : "left", { n: Math.abs(left) }) : "";
+      const state = left < 0 ? "warn small" : "small";
+      if (near && (this.$count.hidden || this.$count.className !== state)) this.#announce(text);
+      this.$count.className = state;
+      this.$count.hidden = !near;
+      this.$count.textContent = text;
+      if (this.#personal) this.#notice();
+    }
+
+    /* Says something below the question, with a button if there is something to do about it. */
+    #notice(name, action, act) {
+      this.#personal = "";
+      this.$notice.replaceChildren();
+      if (name) this.$notice.appendChild(make("span", { class: "warn", text: this.#say(name) }));
+      if (action) this.$notice.appendChild(make("button", { type: "button", text: this.#say(action), click: act }));
+    }
+
+    #connection() {
+      if (this.$panel) this.#notice(navigator.onLine ? null : "offline");
+    }
+
+    #submit(sure) {
+      const question = this.$input.value.trim();
+      if (!question || this.#asking || [...question].length > this.#limit) return;
+      if (!navigator.onLine) return this.#notice("offline");
+      if (PERSONAL.test(question) && !sure) {
+        this.#notice("personal", "ask_anyway", () => { this.$input.focus(); this.#submit(true); });
+        this.#personal = question;
+        return;
+      }
+      this.#notice();
+      this.$input.value = "";
+      this.#count();
+      this.#ask(question);
+    }
+
+    #ask(question) {
+      if (this.#asking) return;
+      this.#run(this.#entry(question), []);
+    }
+
+    /* A place in the log for a question and what becomes of it. */
+    #entry(question) {
+      const turn = { question, place: make("div", { part: "answer" }) };
+      this.$intro.hidden = true;
+      turn.item = make("li", {},
+        make("p", { class: "asked", part: "question" }, make("span", { class: "unseen", text: this.#say("you") + " " }), make("bdi", { dir: "auto", text: question })),
+        turn.place);
+      this.$list.appendChild(turn.item);
+      this.#show(turn.item);
+      return turn;
+    }
+
+    #show(item) {
+      if (this.$inline) item.scrollIntoView({ block: "nearest" });
+      else this.$log.scrollTop = item.offsetTop - this.$log.offsetTop;
+    }
+
+    async #run(turn, alone) {
+      const asking = (this.#asking = new AbortController());
+      turn.place.replaceChildren();
+      const known = this.#turns.indexOf(turn);
+      const before = known < 0 ? this.#turns : this.#turns.slice(0, known);
+      const turns = alone === true ? [] : before.slice(-4).map((one) => ({ question: one.question, passages: one.reply.passages.map((passage) => passage.id) }));
+      const slow = setTimeout(() => {
+        turn.place.replaceChildren(make("p", { text: this.#say("searching") }));
+        this.#announce(this.#say("searching"));
+      }, 500);
+      let late = false;
+      const limit = setTimeout(() => { late = true; asking.abort(); }, WAIT);
+      let fault = null;
+      let wait = 0;
+      try {
+        const reply = await fetch(new URL("v1/ask", this.$api), {
+          method: "POST", credentials: "omit", referrerPolicy: "no-referrer", signal: asking.signal,
+          headers: { "Content-Type": "application/json" }, body: json({ question: turn.question, turns }),
+        });
+        wait = Math.min(600, Number(reply.headers.get("Retry-After")) || 0);
+        if (reply.ok) turn.reply = await reply.json();
+        else fault = { 422: "refused", 429: "busy", 503: "unready" }[reply.status] || "failed";
+      } catch {
+        fault = late ? "slow" : navigator.onLine ? "network" : "offline";
+      }
+      clearTimeout(slow);
+      clearTimeout(limit);
+      if (this.#asking !== asking) return; // started over meanwhile
+      this.#asking = null;
+      let shown = null;
+      if (!fault)
+        try {
+          shown = this.#answer(turn);
+        } catch {
+          fault = "failed";
+        }
+      if (fault) return this.#failed(turn, fault, wait, alone);
+      turn.place.replaceChildren(shown);
+      if (known < 0) this.#turns.push(turn);
+      this.#show(turn.item);
+      const said = { answered: "said", unsure: "said_unsure" }[turn.reply.status] || "said_none";
+      this.#announce(this.#say(said, { n: turn.reply.passages.length }));
+      this.#keep();
+      this.#tell("answer", { status: turn.reply.status });
+    }
+
+    /* Says what went wrong; the question stays, and one press asks it again, after the time that the service named. */
+    #failed(turn, fault, wait, alone) {
+      clearTimeout(this.#timer);
+      this.$announcer.textContent = "";
+      const again = make("button", { type: "button", click: () => { if (!this.#asking && left <= 0) { this.$input.focus(); this.#run(turn, alone); } } });
+      let left = wait;
+      const tick = () => {
+        again.textContent = left > 0 ? this.#say("retry_in", { n: left }) : this.#say("retry");
+        if (left > 0) again.setAttribute("aria-disabled", "true");
+        else again.removeAttribute("aria-disabled");
+        if (left-- > 0 && turn.item.isConnected) setTimeout(tick, 1000);
+      };
+      tick();
+      turn.place.replaceChildren(make("p", { class: "warn", role: "alert", text: this.#say(fault) }), again);
+      if (fault === "refused") this.$input.value ||= turn.question;
+      this.#show(turn.item);
+    }
+
+    /* --- what is kept in the tab, only where the operator asked for it ---------------------------------------------- */
+
+    #keep() {
+      if (this.#setting("remember") === null) return;
+      try {
+        sessionStorage.setItem(KEY, json(this.#turns.map(({ question, reply }) => ({ question, reply }))));
+      } catch {}
+    }
+
+    #restore() {
+      if (this.#setting("remember") === null) return;
+      try {
+        for (const kept of JSON.parse(sessionStorage.getItem(KEY)) || []) {
+          const turn = this.#entry(String(kept.question));
+          turn.reply = kept.reply;
+          turn.place.replaceChildren(this.#answer(turn));
+          this.#turns.push(turn);
+        }
+      } catch {}
+    }
+
+    /* --- an answer ------------------------------------------------------------------------------------------------ */
+
+    #answer(turn) {
+      const { reply } = turn;
+      const found = reply.status === "answered" || reply.status === "unsure";
+      const say = (name, values, options) => make("p", { text: this.#say(name, values), ...options });
+      const all = document.createDocumentFragment();
+      const add = (...nodes) => { for (const node of nodes) if (node) all.appendChild(node); };
+      add(say(found ? reply.status : "not_found", {}, { class: "status" }));
+      for (const changed of [...reply.corrections, ...reply.expansions]) add(say("searched", changed, { class: "small" }));
+      if (reply.borrowed.length)
+        add(make("div", { class: "row small" }, make("span", { text: this.#say("borrowed", { words: reply.borrowed.join(", ") }) }),
+          make("button", { type: "button", class: "quiet", text: this.#say("alone"), click: () => { if (!this.#asking) { this.$input.focus(); this.#run(turn, true); } } })));
+      for (const note of reply.notes) add(make("p", { text: note, lang: "en", dir: "auto" }));
+      const cites = make("p", { class: "row" });
+      const cards = [];
+      reply.passages.slice(0, found ? 20 : 3).forEach((passage, at) => {
+        const cite = found && make("button", { type: "button", class: "cite", part: "citation", "aria-label": this.#say("source", { n: at + 1 }) + ": " + passage.citation.title, text: String(at + 1) });
+        const card = this.#card(passage, at + 1, cite);
+        if (cite) {
+          cite.addEventListener("click", () => {
+            const more = card.closest("details");
+            if (more) more.open = true;
+            card.focus();
+            card.scrollIntoView({ block: "nearest" });
+          });
+          cites.appendChild(cite);
+        }
+        cards.push(card);
+      });
+      if (found) {
+        const language = reply.passages[0].citation.language;
+        add(make("blockquote", { part: "quote", dir: "auto", lang: language, text: reply.answer.text }), cites, cards[0]);
+        if (cards.length > 1) add(make("details", {}, make("summary", { text: this.#say("more", { n: cards.length - 1 }) }), ...cards.slice(1)));
+        add(say("checked", {}, { class: "small" }), this.#feedback && this.#thumbs(reply));
+      } else {
+        if (reply.unknown_words.length) add(say("unknown", { words: reply.unknown_words.join(", ") }));
+        add(say("try_other"), this.#starters(reply.suggestions, "try_these"));
+        if (cards.length) add(make("details", {}, make("summary", { text: this.#say("nearest", { n: cards.length }) }), ...cards));
+      }
+      return all;
+    }
+
+    #card(passage, number, cite) {
+      const { citation, text } = passage;
+      const id = "c" + ++ids;
+      const meta = make("p", { class: "meta small" });
+      const told = (value) => value && meta.appendChild(make("span", {}, make("bdi", { text: value })));
+      told(citation.headings.filter((heading) => heading !== citation.title).join(" › "));
+      told(citation.publisher);
+      told(this.#day(citation));
+      told(citation.page && this.#say("page", { n: citation.page }));
+      const quote = make("blockquote", { dir: "auto", lang: citation.language });
+      const letters = [...text]; // places count code points
+      let at = 0;
+      for (const { start, end } of passage.highlights) {
+        quote.append(letters.slice(at, start).join(""), make("mark", { part: "mark", text: letters.slice(start, end).join("") }));
+        at = end;
+      }
+      quote.append(letters.slice(at).join(""));
+      const viewer = this.#viewer(citation);
+      const source = web(citation.links.source_at_passage || citation.links.source || "");
+      const tools = make("div", { class: "tools" }, this.#link("read", viewer, citation.title), this.#link("go", source, citation.title));
+      const copy = make("button", { type: "button", text: this.#say("copy"), "aria-label": this.#say("copy") + ": " + citation.title });
+      copy.addEventListener("click", () => this.#copy(passage, source || viewer, copy));
+      tools.appendChild(copy);
+      if (cite) tools.appendChild(make("button", { type: "button", text: this.#say("back"), click: () => cite.focus() }));
+      const card = make("article", { class: "card", part: "card", tabindex: "-1", "aria-labelledby": id },
+        make("h3", { id }, number + ". ", make("bdi", { text: citation.title })), meta, quote, tools);
+      if (passage.elsewhere.length) {
+        const also = make("p", { class: "small" }, this.#say("also"));
+        for (const other of passage.elsewhere) also.append(" ", make("a", { href: this.#viewer(other), target: "_blank", rel: "noopener noreferrer", text: other.title }));
+        card.appendChild(also);
+      }
+      return card;
+    }
+
+    #viewer(citation) {
+      return web(String(citation.links.viewer).replace(/^\/+/, ""), this.$api);
+    }
+
+    #link(name, href, title) {
+      return href && make("a", { href, target: "_blank", rel: "noopener noreferrer", part: "link" }, this.#say(name), make("span", { class: "unseen", text: ": " + title + ", " + this.#say("new_tab") }));
+    }
+
+    #day(citation) {
+      const name = citation.updated ? "updated" : citation.published ? "published" : null;
+      if (!name) return null;
+      const day = new Date(citation[name] + "T00:00:00Z");
+      return this.#say(name, { date: new Intl.DateTimeFormat(this.#say("lang").replace(/^en$/, "en-GB"), { dateStyle: "long", timeZone: "UTC" }).format(day) });
+    }
+
+    async #copy(passage, address, button) {
+      const { citation, highlights } = passage;
+      const letters = [...passage.text];
+      const marked = highlights.map(({ start, end }) => letters.slice(start, end).join("")).join(" … ") || passage.text;
+      const source = [citation.title, citation.publisher, this.#day(citation)].filter(Boolean).join(", ");
+      const text = ["“" + marked + "”", source, address].filter(Boolean).join("\n");
+      try {
+        await navigator.clipboard.writeText(text);
+        button.textContent = this.#say("copied");
+        this.#announce(this.#say("copied"));
+        setTimeout(() => (button.textContent = this.#say("copy")), 3000);
+      } catch {
+        const field = make("textarea", { readonly: true, rows: "4", "aria-label": this.#say("copy_by_hand") });
+        field.value = text;
+        button.replaceWith(make("div", { class: "column" }, make("span", { text: this.#say("copy_by_hand") }), field));
+        field.focus();
+        field.select();
+      }
+    }
+
+    /* Two toggles; what is sent is the verdict and nothing of the question. */
+    #thumbs(reply) {
+      const row = make("div", { class: "row" });
+      for (const [name, helpful] of [["helpful", true], ["unhelpful", false]])
+        row.appendChild(make("button", { type: "button", "aria-pressed": "false", text: this.#say(name), click: (event) => {
+          const pressed = event.currentTarget.getAttribute("aria-pressed") !== "true";
+          for (const other of row.children) other.setAttribute("aria-pressed", String(pressed && other === event.currentTarget));
+          fetch(new URL("v1/feedback", this.$api), { method: "POST", credentials: "omit", referrerPolicy: "no-referrer", headers: { "Content-Type": "application/json" }, body: json({ status: reply.status, helpful: pressed ? helpful : null }) }).catch(() => {});
+        } }));
+      return row;
+    }
+  }
+
+  customElements.define("signpost-chat", SignpostChat);
+  const start = () => {
+    if (!document.querySelector("signpost-chat")) document.body.appendChild(document.createElement("signpost-chat"));
+  };
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();
