@@ -66,7 +66,8 @@ def main() -> None:
     port = free_port()
     example = re.search(r"```html\n(<!doctype.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert example is not None
-    settings = {"SIGNPOST_ORIGINS": '["null"]'}
+    work = tempfile.TemporaryDirectory()
+    settings = {"SIGNPOST_ORIGINS": '["null"]', "SIGNPOST_INDEX": work.name}
     server = subprocess.Popen(
         [sys.executable, "-m", "bot", "serve", "--port", str(port)], cwd=HERE.parent, env=os.environ | settings
     )
@@ -80,8 +81,8 @@ def main() -> None:
             except OSError:
                 continue
         PICTURES.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-            page = Path(folder) / "try.html"
+        with sync_playwright() as playwright:
+            page = Path(work.name) / "try.html"
             page.write_text(example[1].replace("http://127.0.0.1:8000", service), encoding="utf-8")
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
             picture(browser, "desktop", page.as_uri(), DESKTOP, "light")
@@ -92,6 +93,7 @@ def main() -> None:
     finally:
         server.terminate()
         server.wait()
+        work.cleanup()
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ mark{background:var(--mark);color:var(--mark-ink);text-decoration:underline 2px;
 summary{cursor:pointer;padding:.6em 0;min-height:44px}
 .warn{color:var(--warn);font-weight:700}
 form{border-block-start:1px solid var(--line);padding:.6em .75em;padding-block-end:calc(.6em + env(safe-area-inset-bottom))}
-label{display:block;font-weight:700}
+label{display:block;font-weight:700;margin-block-end:.3em}
 .field{display:flex;gap:.5em;align-items:flex-end}
 textarea{flex:1;min-width:0;min-height:44px;max-height:9em;padding:.5em;background:var(--paper);border:2px solid var(--line);
 border-radius:var(--r);resize:none}
