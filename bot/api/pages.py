@@ -42,7 +42,7 @@ def chat_ask(request: Request, bot: CurrentBot, question: Annotated[str, Form()]
     return HTMLResponse(chat_page(name, language, bot.starters, answer=answer))
 
 
-@pages.get("/documents/{document_id:path}")
+@pages.api_route("/documents/{document_id:path}", methods=["GET", "HEAD"])
 def viewer(document_id: str, bot: CurrentBot, request: Request, passage: str = "", also: str = "") -> str:
     name = request.app.state.settings.name
     return document_page(name, _language(request), find(bot, document_id), passage, also)
@@ -63,7 +63,7 @@ def widget_file(name: str, request: Request) -> Response:
     return _file(request, name, _ASSETS[name], "public, max-age=300, must-revalidate")
 
 
-@pages.get("/widget/strings/{language}.json")
+@pages.api_route("/widget/strings/{language}.json", methods=["GET", "HEAD"])
 def widget_words(language: str, request: Request) -> Response:
     """What the widget says in a language."""
     if language not in LANGUAGES:
@@ -75,6 +75,7 @@ def _file(request: Request, name: str, media_type: str, kept: str) -> Response:
     content = asset(name)
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {**_ANYBODY, "Cache-Control": kept, "ETag": tag}
-    if request.headers.get("if-none-match") == tag:
+    known = request.headers.get("if-none-match", "")  # a proxy that compresses makes a tag weak
+    if known.strip() == "*" or tag in (one.strip().removeprefix("W/") for one in known.split(",")):
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=media_type, headers=headers)

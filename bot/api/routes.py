@@ -63,6 +63,10 @@ _REFUSED: _Responses = {
     422: {"model": Problem, "description": "a field is wrong, or the question is empty or too long"},
     **_UNREADY,
 }
+_FEEDBACK: _Responses = {
+    **{status: said for status, said in _REFUSED.items() if status != 503},
+    404: {"model": Problem, "description": "feedback is not counted here"},
+}
 
 v1 = APIRouter(prefix="/v1", tags=["v1"], route_class=StrictRoute)
 service = APIRouter(tags=["service"])
@@ -134,7 +138,7 @@ def suggestions(bot: CurrentBot, request: Request) -> SuggestionsOut:
     )
 
 
-@v1.post("/feedback", operation_id="feedback", status_code=204, responses=_REFUSED)
+@v1.post("/feedback", operation_id="feedback", status_code=204, responses=_FEEDBACK)
 def feedback(body: FeedbackIn, request: Request) -> None:
     """Count whether an answer helped, if the operator counts."""
     if not request.app.state.settings.feedback:

@@ -98,7 +98,7 @@ a{color:var(--accent);display:inline-block;padding:.5em 0;min-height:24px}
 .launch{position:fixed;inset-block-end:calc(var(--y) + env(safe-area-inset-bottom));inset-inline-end:calc(var(--x) + env(safe-area-inset-right));
 border-color:var(--on);box-shadow:var(--signpost-shadow,0 2px 10px #0006)}
 [data-side=start] .launch{inset-inline:calc(var(--x) + env(safe-area-inset-left)) auto}
-.launch.away{visibility:hidden}
+.launch.away{opacity:0;pointer-events:none}
 .panel{display:flex;flex-direction:column;background:var(--paper);position:relative}
 .float .panel{position:fixed;inset-block-end:calc(var(--y) + env(safe-area-inset-bottom));inset-inline-end:var(--x);
 width:min(var(--signpost-width,26em),100vw - 2*var(--x));height:min(var(--signpost-height,42em),100dvh - 2*var(--y));
@@ -141,7 +141,11 @@ border-radius:var(--r);resize:none}
 @media print{.launch,form,.tools,header button{display:none}.float,.float .panel{position:static;height:auto}.log{overflow:visible}}`;
 
   const WAIT = 15000;
-  const PERSONAL = /[^\s@]+@[^\s@]+\.[a-z]{2}|(?:\d[\s().-]?){9,}/i;
+  const MAIL = /[^\s@]+@[^\s@]+\.\p{L}{2}/u;
+  const NUMBER = /\p{Nd}(?:[\s()./-]{0,3}\p{Nd}){8,}/gu;
+  const DATES = /(?:19|20)\d\d[-./]\d\d?[-./]\d\d?|\d\d?[-./]\d\d?[-./](?:19|20)\d\d|\b(?:19|20)\d\d\b/g;
+  const personal = (text) =>
+    MAIL.test(text) || (text.match(NUMBER) || []).some((run) => run.replace(DATES, "").replace(/\P{Nd}/gu, "").length > 4);
   const KEY = "signpost-chat";
 
   /* JSON by hand: old libraries give arrays and strings a toJSON of their own, which JSON.stringify obeys. */
@@ -213,7 +217,11 @@ border-radius:var(--r);resize:none}
     }
 
     connectedCallback() {
-      if (this.$root) return;
+      if (this.$root) {
+        this.after(this.$announcer);
+        this.$box?.showPopover?.();
+        return;
+      }
       const base = new URL(this.#setting("api") || (script ? new URL("..", script.src).href : "/"), location.href).href;
       this.$api = base.endsWith("/") ? base : base + "/";
       this.$inline = this.hasAttribute("inline");
@@ -247,6 +255,8 @@ border-radius:var(--r);resize:none}
       queueMicrotask(() => {
         if (this.isConnected || !this.$root) return; // moved, not removed
         this.#asking?.abort();
+        this.#asking = null;
+        this.#turns = [];
         this.#modal(false);
         this.$listen.abort();
         this.$announcer.remove();
@@ -259,7 +269,7 @@ border-radius:var(--r);resize:none}
     async open() {
       if (this.$inline) return this.$input?.focus();
       await this.#load();
-      if (!this.$panel) return;
+      if (!this.$panel?.hidden) return this.$input?.focus();
       this.$panel.hidden = false;
       this.$launch.hidden = true;
       this.$launch.setAttribute("aria-expanded", "true");
@@ -334,15 +344,17 @@ border-radius:var(--r);resize:none}
           if (!reply.ok) throw new Error(reply.status);
           return reply.json();
         };
+        const root = this.$root;
         const strings = this.#setting("strings") || "widget/strings/" + this.$lang + ".json";
         const words = this.$lang === "en" && !this.#setting("strings") ? null : get(strings).catch(() => null);
         const about = get("v1/suggestions").catch(() => ({}));
         const table = words && (await Promise.race([words, new Promise((go) => setTimeout(go, 1500))]));
         if (table && typeof table === "object") this.#text = table;
+        if (root !== this.$root) return;
         this.$root.lang = this.#say("lang");
         this.$root.dir = this.#say("dir");
-        if (this.$root) this.#panel();
-        about.then((found) => this.#introduce(found));
+        this.#panel();
+        about.then((found) => root === this.$root && this.#introduce(found || {}));
       })();
       return this.$ready;
     }
@@ -392,7 +404,7 @@ border-radius:var(--r);resize:none}
     #starters(questions, label) {
       const column = make("div", { class: "column" });
       for (const question of Array.isArray(questions) ? questions.slice(0, 4) : [])
-        column.appendChild(make("button", { type: "button", dir: "auto", text: String(question), click: () => this.#ask(String(question)) }));
+        column.appendChild(make("button", { type: "button", dir: "auto", text: String(question), click: () => { this.$input.focus(); this.#ask(String(question)); } }));
       if (column.firstChild) column.prepend(make("p", { text: this.#say(label) }));
       return column;
     }
@@ -437,11 +449,12 @@ border-radius:var(--r);resize:none}
       for (const node of this.#inert) node.inert = false;
       this.#inert = [];
       if (!yes) return;
-      for (const node of document.body.children)
-        if (!node.contains(this) && node !== this.$announcer && !node.inert) {
-          node.inert = true;
-          this.#inert.push(node);
-        }
+      for (let inner = this; inner !== document.body && inner.parentNode; inner = inner.parentNode)
+        for (const node of inner.parentNode.children || [])
+          if (node !== inner && node !== this.$announcer && !node.inert) {
+            node.inert = true;
+            this.#inert.push(node);
+          }
     }
 
     /* The launcher makes way for a control of the page that has the focus (WCAG 2.4.11). */
@@ -466,7 +479,7 @@ border-radius:var(--r);resize:none}
 
     #count() {
       const left = this.#limit - [...this.$input.value].length;
-      const near = left < this.#limit / 5;
+      const near = left <= this.#limit / 5;
       const text = near ? this.#say(left < 0 ? "over" : "left", { n: Math.abs(left) }) : "";
       const state = left < 0 ? "warn small" : "small";
       if (near && (this.$count.hidden || this.$count.className !== state)) this.#announce(text);
@@ -492,7 +505,7 @@ border-radius:var(--r);resize:none}
       const question = this.$input.value.trim();
       if (!question || this.#asking || [...question].length > this.#limit) return;
       if (!navigator.onLine) return this.#notice("offline");
-      if (PERSONAL.test(question) && !sure) {
+      if (personal(question) && !sure) {
         this.#notice("personal", "ask_anyway", () => { this.$input.focus(); this.#submit(true); });
         this.#personal = question;
         return;
@@ -528,9 +541,10 @@ border-radius:var(--r);resize:none}
     async #run(turn, alone) {
       const asking = (this.#asking = new AbortController());
       turn.place.replaceChildren();
+      const kept = turn.reply;
       const known = this.#turns.indexOf(turn);
       const before = known < 0 ? this.#turns : this.#turns.slice(0, known);
-      const turns = alone === true ? [] : before.slice(-4).map((one) => ({ question: one.question, passages: one.reply.passages.map((passage) => passage.id) }));
+      const turns = alone === true ? [] : before.slice(-4).map((one) => ({ question: one.question, passages: one.reply.passages.map((passage) => passage.id).filter((id) => typeof id === "string") }));
       const slow = setTimeout(() => {
         turn.place.replaceChildren(make("p", { text: this.#say("searching") }));
         this.#announce(this.#say("searching"));
@@ -545,7 +559,11 @@ border-radius:var(--r);resize:none}
           headers: { "Content-Type": "application/json" }, body: json({ question: turn.question, turns }),
         });
         wait = Math.min(600, Number(reply.headers.get("Retry-After")) || 0);
-        if (reply.ok) turn.reply = await reply.json();
+        if (reply.ok)
+          turn.reply = await reply.json().catch((error) => {
+            if (asking.signal.aborted) throw error;
+            return null;
+          });
         else fault = { 422: "refused", 429: "busy", 503: "unready" }[reply.status] || "failed";
       } catch {
         fault = late ? "slow" : navigator.onLine ? "network" : "offline";
@@ -561,7 +579,7 @@ border-radius:var(--r);resize:none}
         } catch {
           fault = "failed";
         }
-      if (fault) return this.#failed(turn, fault, wait, alone);
+      if (fault) { turn.reply = kept; return this.#failed(turn, fault, wait, alone); }
       turn.place.replaceChildren(shown);
       if (known < 0) this.#turns.push(turn);
       this.#show(turn.item);
@@ -602,9 +620,10 @@ border-radius:var(--r);resize:none}
       if (this.#setting("remember") === null) return;
       try {
         for (const kept of JSON.parse(sessionStorage.getItem(KEY)) || []) {
+          const shown = this.#answer(kept);
           const turn = this.#entry(String(kept.question));
           turn.reply = kept.reply;
-          turn.place.replaceChildren(this.#answer(turn));
+          turn.place.replaceChildren(shown);
           this.#turns.push(turn);
         }
       } catch {}
@@ -673,7 +692,7 @@ border-radius:var(--r);resize:none}
       const viewer = this.#viewer(citation);
       const source = web(citation.links.source_at_passage || citation.links.source || "");
       const tools = make("div", { class: "tools" }, this.#link("read", viewer, citation.title), this.#link("go", source, citation.title));
-      const copy = make("button", { type: "button", text: this.#say("copy"), "aria-label": this.#say("copy") + ": " + citation.title });
+      const copy = make("button", { type: "button" }, this.#say("copy"), make("span", { class: "unseen", text: ": " + citation.title }));
       copy.addEventListener("click", () => this.#copy(passage, source || viewer, copy));
       tools.appendChild(copy);
       if (cite) tools.appendChild(make("button", { type: "button", text: this.#say("back"), click: () => cite.focus() }));
@@ -710,9 +729,9 @@ border-radius:var(--r);resize:none}
       const text = ["“" + marked + "”", source, address].filter(Boolean).join("\n");
       try {
         await navigator.clipboard.writeText(text);
-        button.textContent = this.#say("copied");
+        button.firstChild.data = this.#say("copied");
         this.#announce(this.#say("copied"));
-        setTimeout(() => (button.textContent = this.#say("copy")), 3000);
+        setTimeout(() => (button.firstChild.data = this.#say("copy")), 3000);
       } catch {
         const field = make("textarea", { readonly: true, rows: "4", "aria-label": this.#say("copy_by_hand") });
         field.value = text;

@@ -25,10 +25,10 @@ def chosen_language(accepted: str) -> str:
     :param accepted: hostile like any header; what cannot be read is passed over.
     """
     wanted: list[tuple[float, str]] = []
-    for part in accepted[:500].split(","):
-        tag, _, quality = part.strip().partition(";")
+    for part in accepted.split(",")[:50]:
+        tag, _, quality = part.partition(";")
         try:
-            weight = float(quality.strip().removeprefix("q=") or 1)
+            weight = float(quality.strip().casefold().removeprefix("q=")) if quality else 1.0
         except ValueError:
             continue
         language = tag.strip().casefold().split("-")[0]

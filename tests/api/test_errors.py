@@ -6,7 +6,7 @@ import gzip
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from bot.api.app import create_app
 from bot.engine import Bot
 from bot.settings import Settings
-from bot.types import Answer, Filters
+from bot.types import Answer, Filters, Turn
 
 #: Stands in everything hostile that is sent, and may stand in nothing that comes back.
 CANARY = "xqCanaryqx"
@@ -24,7 +24,7 @@ JSON = {"content-type": "application/json"}
 
 @pytest.fixture(scope="module")
 def client(bot: Bot, island: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(lambda: bot, island)) as client:
+    with TestClient(create_app(lambda: bot, island.model_copy(update={"feedback": True}))) as client:
         yield client
 
 
@@ -107,10 +107,11 @@ def assert_plain_error(reply_body: bytes, status: int, documented: set[int]) -> 
     assert all(isinstance(value, str) and value for value in problem.values())
 
 
+@pytest.mark.parametrize("address", ["/v1/ask", "/v1/feedback"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_body_gets_a_short_error_that_repeats_none_of_it(client: TestClient, name: str) -> None:
+def test_a_hostile_body_gets_a_short_error_that_repeats_none_of_it(client: TestClient, name: str, address: str) -> None:
     headers = {**JSON, "content-encoding": "gzip"} if name == "gzip" else JSON
-    reply = client.post("/v1/ask", content=HOSTILE[name], headers=headers)
+    reply = client.post(address, content=HOSTILE[name], headers=headers)
     assert_plain_error(reply.content, reply.status_code, {400, 413, 422})
     assert reply.json()["request_id"] == reply.headers["x-request-id"]
 
@@ -177,7 +178,15 @@ def test_a_form_in_any_charset_is_answered_or_refused(client: TestClient, charse
 class Broken(Bot):
     """A bot that fails with a message that holds the question."""
 
-    def ask(self, question: str, *, top_k: int = 5, filters: Filters | None = None, explain: bool = False) -> Answer:
+    def ask(
+        self,
+        question: str,
+        *,
+        turns: Sequence[Turn] = (),
+        top_k: int = 5,
+        filters: Filters | None = None,
+        explain: bool = False,
+    ) -> Answer:
         kind = {"os": OSError, "key": KeyError, "recursion": RecursionError}.get(question[:9].split()[0], RuntimeError)
         raise kind(f"cannot read /srv/signpost/{question}")
 
@@ -218,6 +227,7 @@ def test_a_crash_is_a_page_for_a_person(bot: Bot, island: Settings) -> None:
 def test_no_word_of_a_question_reaches_the_log_or_the_metrics(
     client: TestClient, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="httpx2")  # the client's own log names the addresses that it asks
     caplog.set_level(logging.DEBUG)
     tokens = [f"zq{number:02}xw{number * 7_919}" for number in range(50)]
     statuses = set()
@@ -233,6 +243,9 @@ def test_no_word_of_a_question_reaches_the_log_or_the_metrics(
             client.post("/v1/ask", json={"question": question * 100}),
             client.post("/", data={"question": question}),
             client.post("/", data={"question": question * 100}),
+            client.post("/v1/feedback", json={"status": "answered", "helpful": True, "question": token}),
+            client.get(f"/documents/harbour.md?passage={token}&also={token}", headers={"accept-language": token}),
+            client.get("/", headers={"origin": f"https://{token}.example", "referer": f"https://{token}.example/"}),
         ):
             statuses.add(reply.status_code)
     assert statuses == {200, 400, 422}

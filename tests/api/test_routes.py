@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
 
 from bot.api.app import create_app
-from bot.api.routes import pages, service, v1
+from bot.api.pages import pages
+from bot.api.routes import service, v1
 from bot.engine import Bot, build_index, open_bot
 from bot.settings import Settings, load_settings
 from tests.conftest import FILES, write_files
@@ -25,22 +27,56 @@ ROUTES = {
     "/v1/documents/{document_id:path}": ("GET", "/v1/documents/harbour.md"),
     "/v1/passages/{passage_id:path}": ("GET", "/v1/passages/harbour.md%2315-95"),
     "/v1/suggestions": ("GET", "/v1/suggestions"),
+    "/v1/feedback": ("POST", "/v1/feedback"),
     "/health/live": ("GET", "/health/live"),
     "/health/ready": ("GET", "/health/ready"),
     "/metrics": ("GET", "/metrics"),
     "/openapi.json": ("GET", "/openapi.json"),
     "/": ("GET", "/"),
     "/documents/{document_id:path}": ("GET", "/documents/harbour.md"),
-    "/widget/pages.css": ("GET", "/widget/pages.css"),
+    "/widget/{name}": ("GET", "/widget/pages.css"),
+    "/widget/strings/{language}.json": ("GET", "/widget/strings/en.json"),
+}
+#: What is sent to an address that takes something.
+BODIES = {
+    "/v1/ask": {"question": "How fast?"},
+    "/v1/feedback": {"status": "answered", "helpful": True},
 }
 
 #: Requests that are refused.
-REFUSED = (("GET", "/nowhere"), ("PUT", "/v1/ask"), ("POST", "/"), ("POST", "/v1/documents"))
+REFUSED = (
+    ("GET", "/nowhere"),
+    ("GET", "/widget/nothing.js"),
+    ("PUT", "/v1/ask"),
+    ("POST", "/"),
+    ("POST", "/v1/documents"),
+)
+
+#: What a page may do: load and send to its own origin, and nothing else. No text becomes markup, nobody frames it.
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "connect-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "data:",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "require-trusted-types-for": "'script'",
+    "trusted-types": "'none'",
+    "frame-ancestors": "'none'",
+}
 
 
 @pytest.fixture(scope="module")
 def client(bot: Bot, island: Settings) -> Iterator[TestClient]:
     with TestClient(create_app(lambda: bot, island)) as client:
+        yield client
+
+
+@pytest.fixture
+def counting(bot: Bot, island: Settings) -> Iterator[TestClient]:
+    """A service that counts whether answers helped; each test has one of its own, with counters at nought."""
+    with TestClient(create_app(lambda: bot, island.model_copy(update={"feedback": True}))) as client:
         yield client
 
 
@@ -87,7 +123,30 @@ def test_every_passage_that_is_shown_can_be_fetched(client: TestClient) -> None:
         assert (found["id"], found["text"]) == (passage["id"], passage["text"])
         for citation in (found["citation"], passage["citation"]):
             del citation["links"]["source_at_passage"]  # leads to the passage here, to its marked sentence there
+        other = urlsplit(passage["citation"]["links"].pop("viewer"))
+        own = urlsplit(found["citation"]["links"].pop("viewer"))
+        assert own.query == f"passage={passage['id'].rpartition('#')[2]}"
+        assert (own.path, own.query, own.fragment) == (other.path, other.query.split("&also=")[0], other.fragment)
         assert found["citation"] == passage["citation"]
+
+
+def test_a_citation_names_the_language_of_its_document(client: TestClient) -> None:
+    reply = client.post("/v1/ask", json={"question": "What may boats do?", "top_k": 20}).json()
+    languages = {found["citation"]["document"]: found["citation"]["language"] for found in reply["passages"]}
+    assert languages == {"harbour.md": "en", "ferry.txt": None, "birds.html": "en"}
+
+
+def test_a_viewer_link_leads_to_the_answer_s_other_passages_of_the_document(client: TestClient) -> None:
+    reply = client.post("/v1/ask", json={"question": "What may boats do?", "top_k": 20}).json()
+    places: dict[str, set[str]] = {}
+    for passage in reply["passages"]:
+        places.setdefault(passage["citation"]["document"], set()).add(passage["id"].rpartition("#")[2])
+    assert max(map(len, places.values())) > 1
+    for passage in reply["passages"]:
+        asked = parse_qs(urlsplit(passage["citation"]["links"]["viewer"]).query)
+        others = set(asked["also"][0].split(",")) if "also" in asked else set()
+        assert {*asked["passage"], *others} == places[passage["citation"]["document"]]
+        assert asked["passage"][0] not in others
 
 
 @pytest.mark.parametrize(
@@ -104,6 +163,15 @@ def test_every_passage_that_is_shown_can_be_fetched(client: TestClient) -> None:
         ("/nowhere", "NotFound"),
         ("/docs", "NotFound"),
         ("/widget/../../pyproject.toml", "NotFound"),
+        ("/widget/pages.py", "NotFound"),
+        ("/widget/..%2Fpages.py", "NotFound"),
+        ("/widget/templates%2Fbase.html", "NotFound"),
+        ("/widget/strings", "NotFound"),
+        ("/widget/strings/nl.json", "NotFound"),
+        ("/widget/strings/EN.json", "NotFound"),
+        ("/widget/strings/.json", "NotFound"),
+        ("/widget/strings/..%2F..%2Fcalibration.json", "NotFound"),
+        ("/widget/strings/%FF.json", "NotFound"),
     ],
 )
 def test_what_is_not_there_is_a_404_that_names_the_error(client: TestClient, address: str, error: str) -> None:
@@ -116,6 +184,14 @@ def test_the_suggestions_are_answered(client: TestClient) -> None:
     assert suggestions == ["How fast may a boat go in the harbour?"]
     for question in suggestions:
         assert client.post("/v1/ask", json={"question": question}).json()["status"] == "answered"
+
+
+def test_a_chat_window_gets_all_that_it_needs_to_begin(client: TestClient, bot: Bot, island: Settings) -> None:
+    plain = {"name": "Signpost", "greeting": None, "limit": 1_000, "feedback": False}
+    assert client.get("/v1/suggestions").json() == {"suggestions": list(bot.starters), **plain}
+    told = {"name": "Pier", "greeting": "Moin <b>", "feedback": True}
+    with TestClient(create_app(lambda: bot, island.model_copy(update=told))) as other:
+        assert other.get("/v1/suggestions").json() == {"suggestions": list(bot.starters), "limit": 1_000, **told}
 
 
 def test_health_says_that_it_runs_and_from_what_it_answers(client: TestClient, bot: Bot) -> None:
@@ -149,6 +225,56 @@ def test_metrics_count_requests_and_answers(bot: Bot, island: Settings) -> None:
     assert sum(value for name, value in count.items() if name.startswith("signpost_answers_total")) == 4
     assert count['signpost_answers_total{status="answered"}'] >= 2
     assert count['signpost_answers_total{status="not_found"}'] == 1
+
+
+# --- whether an answer helped -----------------------------------------------------------------------------------------
+
+
+def feedback_counters(client: TestClient) -> dict[str, float]:
+    return {name: value for name, value in counters(client).items() if "feedback_total" in name}
+
+
+def test_whether_an_answer_helped_is_counted_by_its_status(counting: TestClient) -> None:
+    assert feedback_counters(counting) == {}
+    sent = [(status, said) for status in ("answered", "unsure", "not_found") for said in (True, False, None)]
+    for number, (status, said) in enumerate(sent, 1):
+        for _ in range(number):
+            reply = counting.post("/v1/feedback", json={"status": status, "helpful": said})
+            assert (reply.status_code, reply.content) == (204, b"")
+    words = {True: "yes", False: "no", None: "withdrawn"}
+    assert feedback_counters(counting) == {
+        f'signpost_feedback_total{{helpful="{words[said]}",status="{status}"}}': number
+        for number, (status, said) in enumerate(sent, 1)
+    }
+
+
+def test_what_helped_is_not_counted_unless_the_operator_counts(client: TestClient) -> None:
+    reply = client.post("/v1/feedback", json=BODIES["/v1/feedback"])
+    assert (reply.status_code, reply.json()["error"]) == (404, "NotFound")
+    assert feedback_counters(client) == {}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {}, [], None, "answered", {"status": "answered"}, {"helpful": True}, {"status": None, "helpful": True},
+        {"status": "Answered", "helpful": True}, {"status": "answered ", "helpful": True},
+        {"status": ["answered"], "helpful": True}, {"status": "zq17", "helpful": True},
+        {"status": "answered", "helpful": "yes"}, {"status": "answered", "helpful": "true"},
+        {"status": "answered", "helpful": 1}, {"status": "answered", "helpful": 0},
+        {"status": "answered", "helpful": "zq17"}, {"status": "answered", "helpful": [True]},
+        {"status": "answered", "helpful": True, "question": "zq17"},
+        {"status": "answered", "helpful": True, "comment": "zq17"},
+        {"status": "answered", "helpful": True, "zq17": 1},
+    ],
+)  # fmt: skip
+def test_nothing_else_can_be_said_about_an_answer(counting: TestClient, sent: object) -> None:
+    reply = counting.post("/v1/feedback", json=sent)
+    assert reply.status_code == 422
+    assert "zq17" not in reply.text
+    assert feedback_counters(counting) == {}
+    assert "zq17" not in counting.get("/metrics").text
+    assert counting.get("/v1/feedback").status_code == 405
 
 
 # --- without a snapshot -----------------------------------------------------------------------------------------------
@@ -196,7 +322,8 @@ def operations(client: TestClient) -> dict[str, dict[str, Any]]:
 
 def test_the_schema_lists_every_address_for_programs(client: TestClient) -> None:
     spelt = {re.sub(r":path\b", "", path) for path in ROUTES}
-    assert spelt - set(operations(client)) == {"/openapi.json", "/", "/documents/{document_id}", "/widget/pages.css"}
+    for_people = {"/", "/documents/{document_id}", "/widget/{name}", "/widget/strings/{language}.json"}
+    assert spelt - set(operations(client)) == {"/openapi.json", *for_people}
     assert set(operations(client)) <= spelt
 
 
@@ -208,15 +335,17 @@ def test_the_examples_in_the_schema_work(client: TestClient) -> None:
     assert all(field["examples"] for field in components["Problem"]["properties"].values())
 
 
-def test_every_status_that_a_request_can_bring_about_is_documented(client: TestClient, unready: TestClient) -> None:
+def test_every_status_that_a_request_can_bring_about_is_documented(
+    client: TestClient, unready: TestClient, counting: TestClient
+) -> None:
     documented = {path: set(operation["responses"]) for path, operation in operations(client).items()}
     seen: dict[str, set[str]] = {path: set() for path in documented}
-    for service_in_use in (client, unready):
+    for service_in_use in (client, unready, counting):
         for path in documented:
             spelling = next(spelt for spelt in ROUTES if spelt.replace(":path", "") == path)
             method, address = ROUTES[spelling]
-            bodies = (b'{"question":"x"}', b"{", b"[]", b" " * 100_000, "\ud800".encode("utf-16-le", "surrogatepass"))
-            for body in bodies if method == "POST" else [b""]:
+            broken = (b"{", b"[]", b" " * 100_000, "\ud800".encode("utf-16-le", "surrogatepass"))
+            for body in (json.dumps(BODIES[path]).encode(), *broken) if method == "POST" else [b""]:
                 headers = {"content-type": "application/json"}
                 reply = service_in_use.request(method, address, content=body, headers=headers)
                 seen[path].add(str(reply.status_code))
@@ -224,6 +353,7 @@ def test_every_status_that_a_request_can_bring_about_is_documented(client: TestC
     seen["/v1/passages/{passage_id}"].add(str(client.get("/v1/passages/nowhere").status_code))
     assert seen["/v1/ask"] == {"200", "400", "413", "422", "503"}
     assert seen["/v1/passages/{passage_id}"] == {"200", "404", "503"}
+    assert seen["/v1/feedback"] == {"204", "400", "404", "413", "422"}
     for path, statuses in seen.items():
         assert statuses <= documented[path], path
 
@@ -231,7 +361,7 @@ def test_every_status_that_a_request_can_bring_about_is_documented(client: TestC
 def test_every_documented_error_has_the_one_shape(client: TestClient) -> None:
     for path, operation in operations(client).items():
         for status, reply in operation["responses"].items():
-            if status != "200":
+            if status not in ("200", "204"):
                 assert reply["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Problem"}, path
 
 
@@ -254,20 +384,19 @@ def test_every_reply_has_the_headers_that_protect_a_person(
     request: pytest.FixtureRequest, answering: str, accept: str, method: str, address: str
 ) -> None:
     service_in_use: TestClient = request.getfixturevalue(answering)
-    body = {"json": {"question": "How fast?"}} if address == "/v1/ask" else {}
-    headers = service_in_use.request(method, address, headers={"accept": accept}, **body).headers  # type: ignore[arg-type]
+    sent = BODIES.get(address) if method == "POST" else None
+    reply = service_in_use.request(method, address, headers={"accept": accept}, json=sent)
+    headers = reply.headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert re.fullmatch("[0-9a-f]{16}", headers["x-request-id"])
     assert "set-cookie" not in headers
-    assert "access-control-allow-origin" not in headers
-    assert headers["cache-control"] == ("max-age=3600" if address.endswith(".css") else "no-store")
+    file = address.startswith("/widget/") and reply.status_code == 200
+    assert headers.get("access-control-allow-origin") == ("*" if file else None)
+    assert headers["cache-control"] == ("public, max-age=300, must-revalidate" if file else "no-store")
+    assert headers["cross-origin-opener-policy"] == "same-origin"
     policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
-    assert policy["default-src"] == "'none'"
-    assert policy["frame-ancestors"] == "'none'"
-    assert policy["base-uri"] == "'none'"
-    assert policy["form-action"] == "'self'"
-    assert "script-src" not in policy
+    assert policy == POLICY
 
 
 def test_each_request_has_an_id_of_its_own(client: TestClient) -> None:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect
 
-from bot.api.app import create_app
-from bot.engine import build_index, open_bot
 from bot.settings import load_settings
 from tests.conftest import FILES, write_files
+from tests.widget.conftest import served
 
 pytestmark = pytest.mark.browser
 
 QUESTION = "How fast may a boat go in the harbour?"
 ANSWER = "Boats may go at most 5 knots inside the harbour."
-ARGUMENTS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync""".split()
 #: Words that do not fit on a narrow page, and a name that every part of an address treats in its own way.
 WIDE = (
     f"---\ntitle: {'Donau' * 40}\npublisher: {'Dampf' * 40}\n---\n\n# {'Schiff' * 40}\n\nThe {'fahrt' * 40} is long.\n"
@@ -38,32 +30,8 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     harbour = FILES["harbour.md"].replace("# Harbour rules\n", f"# Harbour rules\n{filler}", 1)
     files = {**FILES, "harbour.md": harbour, "wide.md": WIDE, ODD: "The red dinghy is blue below the water."}
     settings = load_settings(corpus=write_files(home / "corpus", files), index=home / "index")
-    build_index(settings)
-    app = create_app(lambda: open_bot(settings), settings)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = shutil.which("chromium")
-    if executable is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI has no Chromium: `apt-get install chromium`")
-        pytest.skip("NO CHROMIUM WAS FOUND: the pages were not looked at in a browser; `apt-get install chromium`")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        yield browser
-        browser.close()
+    with served(settings) as address:
+        yield address
 
 
 @pytest.fixture
@@ -167,6 +135,31 @@ def test_a_refused_question_can_be_mended(page: Page) -> None:
     field.fill(QUESTION)
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator("mark").first).to_have_text(ANSWER)
+
+
+def test_the_widget_s_place_is_taken_by_the_form(page: Page) -> None:
+    """The element of the widget stays without a script what it holds: a form that anybody can use."""
+    page.goto("/")
+    inside = page.locator("signpost-chat")
+    expect(inside.get_by_label("Your question")).to_be_visible()
+    expect(inside.get_by_role("button", name="Ask", exact=True)).to_be_visible()
+    expect(inside.get_by_role("button", name=QUESTION)).to_be_visible()
+
+
+def test_the_citations_of_an_answer_are_read_one_after_the_other(page: Page) -> None:
+    ask(page, "Who gives out the moorings for boats in the harbour?")
+    page.locator("summary").click()
+    links = page.locator("article.card .links a[href^='/documents/harbour.md']")
+    links.first.click()
+    while page.get_by_role("link", name="Previous citation").count():
+        page.get_by_role("link", name="Previous citation").click()
+    seen = [page.locator("mark").first.get_attribute("id")]
+    while page.get_by_role("link", name="Next citation").count():
+        page.get_by_role("link", name="Next citation").click()
+        assert_in_view(page, page.locator("mark").first)
+        seen.append(page.locator("mark").first.get_attribute("id"))
+    assert len(seen) > 1
+    assert seen == sorted(set(seen), key=lambda place: int((place or "p0-0")[1:].split("-")[0]))
 
 
 def test_the_browser_has_nothing_to_complain_about(page: Page) -> None:

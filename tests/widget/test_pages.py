@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 from urllib.parse import quote as percent_encode
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from bot.api.app import create_app
 from bot.engine import Bot, build_index, open_bot
 from bot.settings import Settings, load_settings
 from bot.types import Passage
+from bot.widget.pages import document_page
 from tests.conftest import write_files
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -134,6 +138,7 @@ def test_the_form_leads_to_the_marked_sentence_and_its_source(client: TestClient
     assert field is not None
     assert field.attributes["name"] == "question"
     assert text_of(start.text, f"label[for={field.attributes['id']}]") == "Your question"
+    assert LexborHTMLParser(start.text).css("signpost-chat[inline] form.ask"), "the widget takes the form's place"
 
     reply = client.post("/", data={"question": QUESTION})
     assert reply.status_code == 200
@@ -144,15 +149,17 @@ def test_the_form_leads_to_the_marked_sentence_and_its_source(client: TestClient
     for part in ("Harbour rules", "Port Office", "Updated 3 February 2025"):
         assert part in card
     links = [node.attributes["href"] for node in LexborHTMLParser(reply.text).css("article:first-of-type .links a")]
-    assert links[0] == "/documents/harbour.md?passage=15-95#p15-95"
+    assert links[0] == "/documents/harbour.md?passage=15-95&also=107-278#p15-95"
     assert (links[1] or "").startswith("https://port.example/rules#:~:text=")
     assert text_of(reply.text, "textarea") == "", "ready for the next question"
+    assert not LexborHTMLParser(reply.text).css("script, signpost-chat"), "an answer on a page needs none"
 
 
 def test_without_an_answer_the_page_says_so_and_helps_on(client: TestClient) -> None:
     page = client.post("/", data={"question": "Did Zelda win the zorbing championship in Patagonia?"}).text
-    assert text_of(page, "h1") == "These documents do not seem to answer this"
-    assert {"Zelda", "zorbing", "Patagonia"} <= set(text_of(page, "h1 + p bdi").split(", "))
+    assert text_of(page, "h1") == "These documents do not seem to answer this."
+    unknown = text_of(page, "h1 + p bdi").removeprefix("Words that the documents never use: ").rstrip(".")
+    assert {"Zelda", "zorbing", "Patagonia"} <= set(unknown.split(", "))
     button = LexborHTMLParser(page).css_first("button[name=question]")
     assert button is not None
     assert button.attributes["value"] == button.text() == QUESTION
@@ -287,16 +294,169 @@ def test_an_unknown_address_is_a_page_that_leads_on(client: TestClient, address:
     assert LexborHTMLParser(reply.text).css("main a[href='/']")
 
 
+# --- from citation to citation ----------------------------------------------------------------------------------------
+
+#: Where the second part of the harbour's rules stands; the tests below look at it.
+PLACE = "107-278"
+
+
+def cited_links(html: str) -> dict[str, str]:
+    """Where a document's page leads to: ``prev`` and ``next``, as far as it has them."""
+    links = LexborHTMLParser(html).css("main a[rel=prev], main a[rel=next]")
+    found = {link.attributes["rel"] or "": link.attributes["href"] or "" for link in links}
+    assert len(found) == len(links)
+    return found
+
+
+def test_the_citations_of_an_answer_follow_one_another_as_in_the_document(shipped: Bot, island: Settings) -> None:
+    with TestClient(create_app(lambda: shipped, island), headers=BROWSER) as client:
+        counts = []
+        for document_id in shipped.snapshot.documents:
+            sent = {"question": "How do I report it?", "top_k": 20, "filters": {"document": [document_id]}}
+            passages = client.post("/v1/ask", json=sent).json()["passages"]
+            places = sorted((found["citation"]["start"], found["citation"]["end"]) for found in passages)
+            for passage in passages[:3]:
+                page = client.get(passage["citation"]["links"]["viewer"]).text
+                for rel, other, expected in (("prev", "next", places), ("next", "prev", places[::-1])):
+                    while rel in cited_links(page):
+                        back = client.get(cited_links(page)[rel]).text
+                        assert text_of(client.get(cited_links(back)[other]).text, "mark") == text_of(page, "mark")
+                        page = back
+                    mark = LexborHTMLParser(page).css_first("mark")
+                    assert mark is not None
+                    assert mark.attributes["id"] == f"p{expected[0][0]}-{expected[0][1]}"
+                walked = [page]
+                while "prev" in cited_links(walked[-1]):
+                    walked.append(client.get(cited_links(walked[-1])["prev"]).text)
+                assert len(walked) == len(places)
+            counts.append(len(places))
+        assert max(counts) > 3, "some answers cite several places"
+
+
+def test_a_passage_that_is_cited_alone_leads_nowhere(client: TestClient) -> None:
+    page = client.get("/documents/harbour.md", params={"passage": PLACE}).text
+    assert cited_links(page) == {}
+    assert "The cited passage is marked." in text_of(page, "main")
+    assert "The cited passage is marked." not in client.get("/documents/harbour.md").text
+
+
+@pytest.mark.parametrize(
+    ("also", "before", "after"),
+    [
+        ("15-95", "15-95&also=107-278", None),
+        ("270-278", None, "270-278&also=107-278"),
+        ("250-278,15-95,1-5", "15-95&also=1-5,107-278,250-278", "250-278&also=1-5,15-95,107-278"),
+        ("15-95,15-95,107-278", "15-95&also=107-278", None),
+        ("107-200,107-278,108-278", "107-200&also=107-278,108-278", "108-278&also=107-200,107-278"),
+        ("1-278", "1-278&also=107-278", None),
+        ("0015-00095,<b>,95-15", "15-95&also=107-278", None),
+        ("\u0661-\u0662", "1-2&also=107-278", None),
+    ],
+    ids=["before", "after", "any order", "twice", "overlapping", "around", "among garbage", "Arabic digits"],
+)
+def test_a_citation_leads_to_those_before_and_after_it(
+    client: TestClient, also: str, before: str | None, after: str | None
+) -> None:
+    page = client.get("/documents/harbour.md", params={"passage": PLACE, "also": also}).text
+    expected = {rel: place for rel, place in (("prev", before), ("next", after)) if place}
+    fragment = {rel: place.split("&")[0] for rel, place in expected.items()}
+    assert cited_links(page) == {
+        rel: f"/documents/harbour.md?passage={place}#p{fragment[rel]}" for rel, place in expected.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "also",
+    [
+        "", ",", "," * 10_000, "a", "-", "15-", "-95", "95-15", "0-0", "15-15", "0-999999", "-1-5", "15-95-7", "15 -95",
+        "15\u201395", " 15-95", "15-95\n", "15-95;1-5", "\u00b2-\u00b3", "1" * 5_000, "9" * 400 + "-" + "9" * 500,
+        "999999999-9999999999", "0-18446744073709551616", "1e0-1e1", "0x1-0x5", "\x00", "\ud7ff", PLACE,
+        f"{PLACE}," * 9_999, ",".join(["x"] * 10_000), ",".join(["500-600"] * 10_000), "{{7*7}}",
+        "%0d%0aSet-Cookie:a=b", *PAYLOADS,
+    ],
+)  # fmt: skip
+def test_other_places_that_are_none_change_nothing(client: TestClient, bot: Bot, also: str) -> None:
+    alone = client.get("/documents/harbour.md", params={"passage": PLACE}).text
+    harbour = bot.snapshot.documents["harbour.md"]
+    assert document_page("Signpost", "en", harbour, PLACE, also) == alone
+    reply = client.get(
+        "/documents/harbour.md", params={"passage": PLACE, "also": also[:5_000]}
+    )  # as long as can be sent
+    assert (reply.status_code, reply.text) == (200, alone)
+
+
+def test_ten_thousand_other_places_make_no_long_page(client: TestClient, bot: Bot) -> None:
+    many = [f"{start}-{start + 2}" for start in range(10_000)]
+    for also in (many, many[:270][::-1]):
+        links = cited_links(
+            document_page("Signpost", "en", bot.snapshot.documents["harbour.md"], PLACE, ",".join(also))
+        )
+        assert links
+        for link in links.values():
+            assert len(link) < 500
+            assert client.get(link).status_code == 200
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    place=st.from_regex(r"[0-9]{1,3}-[0-9]{1,3}", fullmatch=True) | st.text(max_size=20),
+    also=st.lists(st.from_regex(r"[0-9]{1,4}-[0-9]{1,4}", fullmatch=True) | st.text(max_size=20), max_size=30),
+)
+def test_whatever_places_are_asked_for_the_page_is_the_document(bot: Bot, place: str, also: list[str]) -> None:
+    shown_document = bot.snapshot.documents["harbour.md"]
+    page = document_page("Signpost", "en", shown_document, place, ",".join(also))
+    assert {node.tag for node in nodes(page)} <= HARBOUR_TAGS
+    assert_links_are_safe(page)
+    places = []
+    for link in cited_links(page).values():
+        asked = parse_qs(urlsplit(link).query, strict_parsing=True)
+        for stretch in (*asked["passage"], *asked["also"][0].split(",")):
+            start, end = map(int, stretch.split("-"))
+            assert 0 <= start < end <= len(shown_document.text)
+        places.append(tuple(map(int, asked["passage"][0].split("-"))))
+    assert places == sorted(places), "the one before stands before the one after"
+
+
+@pytest.mark.parametrize("place", ["0-13", "1-5", "5-20", "15-95", "96-106"])
+def test_a_page_says_that_something_is_marked_only_if_it_is(client: TestClient, place: str) -> None:
+    """Also where the stretch starts in the midst of the heading that is the page's title."""
+    page = client.get("/documents/harbour.md", params={"passage": place, "also": PLACE}).text
+    marked = bool(LexborHTMLParser(page).css("mark"))
+    assert ("The cited passage is marked." in text_of(page, "main"), bool(cited_links(page))) == (marked, marked)
+
+
+#: Every element that the page of the harbour's rules may hold.
+HARBOUR_TAGS = set(
+    """html head meta title link script body header main article h1 h2 bdi dl dt dd a p label textarea
+    details summary div mark ul li""".split()
+)
+
+
+@pytest.mark.parametrize(
+    ("document_id", "record"),
+    [
+        ("harbour.md", "Harbour rules, Port Office, 3 February 2025, https://port.example/rules"),
+        ("birds.html", "Birds of the island"),
+    ],
+)
+def test_the_source_record_of_a_document_can_be_copied(client: TestClient, document_id: str, record: str) -> None:
+    page = client.get(f"/documents/{document_id}").text
+    [field] = LexborHTMLParser(page).css("textarea[readonly][data-cite]")
+    assert (field.text(), field.attributes["aria-label"]) == (record, "Copy citation")
+    assert text_of(page, "details.cite > summary") == "Copy citation", "out of the way until it is wanted"
+
+
 # --- nothing becomes markup -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def ordinary(harmless: TestClient) -> set[tuple[str, ...]]:
     """Every kind of element that a chat page may hold, as a harmless run shows."""
-    questions = (*HARMLESS[:5], "Zorbing in Patagonia?", "?", "number", "x" * 1_001)
+    foreign = "Wie viele Worte gibt es hier eigentlich?"
+    questions = (*HARMLESS[:5], "Zorbing in Patagonia?", foreign, "?", "number", "x" * 1_001)
     pages = [harmless.post("/", data={"question": question}).text for question in questions]
     headings = {text_of(page, "h1") for page in pages}
-    assert {"Answer", "These documents do not seem to answer this", "Ask the documents"} <= headings
+    assert {"Answer", "These documents do not seem to answer this.", "Ask the documents"} <= headings
     return {element for page in (harmless.get("/").text, *pages) for element in elements(page)}
 
 
@@ -321,7 +481,8 @@ def test_a_document_never_becomes_markup(hostile: TestClient, harmless: TestClie
     assert elements(page) == elements(harmless.get(address).text)
     expected = seen(PAYLOADS[number])
     assert text_of(page, "title") == f"{expected} – Signpost"
-    assert text_of(page, "h1") == text_of(page, "dd") == text_of(page, "article > p") == expected
+    assert text_of(page, "h1") == text_of(page, "dd") == text_of(page, "article > div p") == expected
+    assert text_of(page, "textarea") == f"{expected}, {expected}", "the source record, to be copied"
     assert_links_are_safe(page)
 
 
