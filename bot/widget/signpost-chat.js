@@ -71,13 +71,14 @@
   const DARK = `--ink:var(--signpost-dark-ink,#e8ebee);--paper:var(--signpost-dark-paper,#15191d);--soft:var(--signpost-dark-soft,#242b32);
 --line:var(--signpost-dark-line,#8794a1);--accent:var(--signpost-dark-accent,#8dc3ff);--on:var(--signpost-dark-on-accent,#0d1a26);
 --mark:var(--signpost-dark-mark,#5b4b00);--mark-ink:var(--signpost-dark-mark-ink,#fff8d9);--warn:var(--signpost-dark-warn,#ffb4a6);
-color-scheme:dark`;
+color-scheme:dark!important`;
   const CSS = `
 :host{all:initial!important;display:block!important;position:static!important;font-size:medium!important;
 --ink:var(--signpost-ink,#1b1f24);--paper:var(--signpost-paper,#fff);--soft:var(--signpost-soft,#eef2f5);
 --line:var(--signpost-line,#6f7b86);--accent:var(--signpost-accent,#0b57a4);--on:var(--signpost-on-accent,#fff);
 --mark:var(--signpost-mark,#fff0a8);--mark-ink:var(--signpost-mark-ink,#1b1f24);--warn:var(--signpost-warn,#a3200d);
---r:var(--signpost-radius,.6em);--x:var(--signpost-offset-x,1em);--y:var(--signpost-offset-y,1em);color-scheme:light}
+--r:var(--signpost-radius,.6em);--x:var(--signpost-offset-x,1em);--y:var(--signpost-offset-y,1em);color-scheme:light!important}
+:host(:not([inline])){position:fixed!important;inset:0 auto auto 0!important;width:0!important;height:0!important}
 :host([hidden]){display:none!important}
 @media(prefers-color-scheme:dark){:host(:not([data-theme=light])){${DARK}}}
 :host([data-theme=dark]){${DARK}}
@@ -106,11 +107,11 @@ border:1px solid var(--line);border-radius:var(--r);box-shadow:var(--signpost-sh
 [data-side=start] .panel{inset-inline:var(--x) auto}
 .inline .log{flex:none;overflow:visible}
 .inline form{position:sticky;inset-block-end:0;background:var(--paper)}
-header{display:flex;flex-wrap:wrap;align-items:center;gap:.25em .5em;padding:.4em .75em;border-block-end:1px solid var(--line)}
+.head{display:flex;flex-wrap:wrap;align-items:center;gap:.25em .5em;padding:.4em .75em;border-block-end:1px solid var(--line)}
 h2{font-size:1.1em;margin:0;flex:1 1 6em}
 h3{font-size:1em;margin:0}
-header button,.tools button,.quiet{border-color:transparent;padding-inline:0;text-decoration:underline}
-header button{padding-inline:.5em}
+.head button,.tools button,.quiet{border-color:transparent;padding-inline:0;text-decoration:underline}
+.head button{padding-inline:.5em}
 .log{flex:1 1 auto;overflow:auto;padding:.75em;overscroll-behavior:contain}
 .log:focus-visible,.card:focus-visible{outline-offset:-3px}
 ol{list-style:none;margin:0;padding:0}
@@ -133,12 +134,13 @@ label{display:block;font-weight:700;margin-block-end:.3em}
 .field{display:flex;gap:.5em;align-items:flex-end}
 textarea{flex:1;min-width:0;min-height:44px;max-height:9em;padding:.5em;background:var(--paper);border:2px solid var(--line);
 border-radius:var(--r);resize:none}
-.unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+.asked,.tools *{position:relative}
+.unseen.unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 @media(prefers-reduced-motion:no-preference){.float .panel{animation:in .15s}@keyframes in{from{opacity:0}}}
 @media(max-width:30em),(max-height:22em){.float .panel{inset:0;width:auto;height:100dvh;border:0;border-radius:0}}
 @media(max-height:30em){.panel{overflow:auto!important}.log{flex:none;overflow:visible}.inline form{position:static}}
 @media(forced-colors:active){mark{background:Mark;color:MarkText;forced-color-adjust:none}.asked{border:1px solid}}
-@media print{.launch,form,.tools,header button{display:none}.float,.float .panel{position:static;height:auto}.log{overflow:visible}}`;
+@media print{.launch,form,.tools,.head button{display:none}.float{position:absolute;inset:0 0 auto}.float .panel{position:static;width:auto;height:auto;overflow:visible}.log{overflow:visible}}`;
 
   const WAIT = 15000;
   const MAIL = /[^\s@]+@[^\s@]+\.\p{L}{2}/u;
@@ -187,7 +189,12 @@ border-radius:var(--r);resize:none}
     }
   };
 
-  const rgb = (colour) => (colour.match(/[\d.]+/g) || []).slice(0, 3).map((part) => part / 255);
+  const rgb = (colour) => {
+    const paint = document.createElement("canvas").getContext("2d"); // knows every way to write a colour
+    paint.fillStyle = colour;
+    paint.fillRect(0, 0, 1, 1);
+    return [...paint.getImageData(0, 0, 1, 1).data].slice(0, 3).map((part) => part / 255);
+  };
   const light = (colour) => {
     const [r, g, b] = rgb(colour).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
@@ -230,10 +237,10 @@ border-radius:var(--r);resize:none}
       const theme = this.#setting("theme");
       if (theme) this.setAttribute("data-theme", theme);
       this.$announcer = make("div", { "aria-live": "polite", "data-signpost-announcer": true });
-      const unseen = { position: "absolute", width: "1px", height: "1px", overflow: "hidden", "clip-path": "inset(50%)", "white-space": "nowrap" };
+      const unseen = { display: "block", visibility: "visible", position: "fixed", inset: "0 auto auto 0", width: "1px", height: "1px", overflow: "hidden", "clip-path": "inset(50%)", "white-space": "nowrap" };
       for (const name of Object.keys(unseen)) this.$announcer.style.setProperty(name, unseen[name], "important");
       this.after(this.$announcer);
-      this.$root = make("div", { class: "root", lang: this.$lang, dir: this.$lang === "ar" ? "rtl" : "ltr" });
+      this.$root = make("div", { class: "root", lang: OPEN[this.$lang] ? this.$lang : "en", dir: this.$lang === "ar" ? "rtl" : "ltr" });
       this.shadowRoot.appendChild(this.$root);
       if (this.$inline) this.#load();
       else this.#float();
@@ -247,7 +254,7 @@ border-radius:var(--r);resize:none}
       });
       on(document, "focusin", (event) => this.#uncover(event.target));
       on(document, "focusout", () => this.#uncover(null));
-      if (window.visualViewport) on(window.visualViewport, "resize", () => this.#fit());
+      for (const change of ["resize", "scroll"]) if (window.visualViewport) on(window.visualViewport, change, () => this.#fit());
       if (location.hash === "#signpost-chat" && !this.$inline) this.open();
     }
 
@@ -380,7 +387,7 @@ border-radius:var(--r);resize:none}
         this.$count, this.$notice,
         make("p", { class: "small", id: id + "p", text: this.#say("privacy") }));
       this.$panel = make("section", { class: "panel", part: "panel", role: this.$inline ? "region" : "dialog", "aria-labelledby": id, hidden: !this.$inline, keydown: (event) => this.#move(event) },
-        make("header", { part: "header" }, this.$title, this.$restart, !this.$inline && button("close", () => this.close(), { class: "close" }), this.$sure),
+        make("div", { class: "head", part: "header" }, this.$title, this.$restart, !this.$inline && button("close", () => this.close(), { class: "close" }), this.$sure),
         this.$log,
         make("div", { class: "help", part: "help", hidden: true }), // help contacts have their place here
         form);
@@ -692,12 +699,12 @@ border-radius:var(--r);resize:none}
       const viewer = this.#viewer(citation);
       const source = web(citation.links.source_at_passage || citation.links.source || "");
       const tools = make("div", { class: "tools" }, this.#link("read", viewer, citation.title), this.#link("go", source, citation.title));
-      const copy = make("button", { type: "button" }, this.#say("copy"), make("span", { class: "unseen", text: ": " + citation.title }));
+      const copy = make("button", { type: "button" }, this.#say("copy"), make("span", { class: "unseen" }, ": ", make("bdi", { lang: citation.language, text: citation.title })));
       copy.addEventListener("click", () => this.#copy(passage, source || viewer, copy));
       tools.appendChild(copy);
       if (cite) tools.appendChild(make("button", { type: "button", text: this.#say("back"), click: () => cite.focus() }));
       const card = make("article", { class: "card", part: "card", tabindex: "-1", "aria-labelledby": id },
-        make("h3", { id }, number + ". ", make("bdi", { text: citation.title })), meta, quote, tools);
+        make("h3", { id, lang: citation.language }, number + ". ", make("bdi", { text: citation.title })), meta, quote, tools);
       if (passage.elsewhere.length) {
         const also = make("p", { class: "small" }, this.#say("also"));
         for (const other of passage.elsewhere) also.append(" ", make("a", { href: this.#viewer(other), target: "_blank", rel: "noopener noreferrer", text: other.title }));
@@ -718,7 +725,7 @@ border-radius:var(--r);resize:none}
       const name = citation.updated ? "updated" : citation.published ? "published" : null;
       if (!name) return null;
       const day = new Date(citation[name] + "T00:00:00Z");
-      return this.#say(name, { date: new Intl.DateTimeFormat(this.#say("lang").replace(/^en$/, "en-GB"), { dateStyle: "long", timeZone: "UTC" }).format(day) });
+      return isNaN(day) ? null : this.#say(name, { date: new Intl.DateTimeFormat(this.#say("lang").replace(/^en$/, "en-GB"), { dateStyle: "long", timeZone: "UTC" }).format(day) });
     }
 
     async #copy(passage, address, button) {

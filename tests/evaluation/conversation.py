@@ -2,9 +2,10 @@
 
     python -m tests.evaluation.conversation MTRAG_FOLDER ... --alone FOLDER ...
 
-For each MTRAG folder (``queries.jsonl`` with histories, ``queries_lastturn.jsonl``, ``queries_rewrite.jsonl``): nDCG@5
-of the last questions alone, of the same in their conversations, and of what people rewrote them to. For each folder after
-``--alone``: nDCG@10 of its questions alone and after another of its questions, drawn at random, with its passages.
+For each MTRAG folder (``queries.jsonl`` with histories, ``queries_lastturn.jsonl``, ``queries_rewrite.jsonl``):
+nDCG@5 of the last questions alone, of the same in their conversations, and of what people rewrote them to. For each
+folder after ``--alone``: nDCG@10 of its questions alone and after another of its questions, drawn at random, with its
+passages.
 """
 
 from __future__ import annotations
