@@ -493,7 +493,7 @@ def test_a_cited_document_never_becomes_markup(hostile: TestClient, ordinary: se
         assert set(elements(page)) <= ordinary
         assert_links_are_safe(page)
         for card in LexborHTMLParser(page).css("article"):
-            title, quote = card.css_first("h3"), card.css_first("blockquote")
+            title, quote = card.css_first("h2"), card.css_first("blockquote")
             assert title is not None
             assert quote is not None
             assert title.text() == quote.text()
