@@ -7,17 +7,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, Response
+from pydantic import Field, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 
 from bot.api.routes import CurrentBot, count, find
+from bot.api.schemas import TurnIn
 from bot.documents.canonical import line
 from bot.errors import QuestionError
 from bot.settings import MAX_QUESTION
+from bot.types import Turn
 from bot.widget.assets import asset, versioned_script
 from bot.widget.pages import chat_page, document_page
 from bot.widget.words import LANGUAGES, chosen_language
 
 pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+_TURNS = TypeAdapter(Annotated[list[TurnIn], Field(max_length=20)])
 
 
 def _language(request: Request) -> str:
@@ -30,16 +35,31 @@ def chat(request: Request, bot: CurrentBot) -> str:
 
 
 @pages.post("/")
-def chat_ask(request: Request, bot: CurrentBot, question: Annotated[str, Form()] = "") -> HTMLResponse:
-    """The same answer as ``POST /v1/ask``, as a page. A refused question stays in its field."""
+def chat_ask(
+    request: Request, bot: CurrentBot, question: Annotated[str, Form()] = "", turns: Annotated[str, Form()] = ""
+) -> HTMLResponse:
+    """The same answer as ``POST /v1/ask``, as a page. A refused question stays in its field.
+
+    :param turns: the conversation so far, as the page before gave it; what cannot be read is no conversation.
+    """
     name, language = request.app.state.settings.name, _language(request)
+    before = _turns(turns)
     try:
-        answer = bot.ask(question)
+        answer = bot.ask(question, turns=before)
     except QuestionError as error:
-        page = chat_page(name, language, bot.starters, refused=str(error), question=line(question)[:MAX_QUESTION])
+        question = line(question)[:MAX_QUESTION]
+        page = chat_page(name, language, bot.starters, refused=str(error), question=question, turns=before)
         return HTMLResponse(page, status_code=422)
     count(request, answer)
-    return HTMLResponse(chat_page(name, language, bot.starters, answer=answer))
+    turn = Turn(answer.question, tuple(cited.hit.passage.id for cited in answer.passages))
+    return HTMLResponse(chat_page(name, language, bot.starters, answer=answer, turns=(*before, turn)))
+
+
+def _turns(said: str) -> list[Turn]:
+    try:
+        return [turn.to_turn() for turn in _TURNS.validate_json(said)]
+    except ValidationError:
+        return []
 
 
 @pages.api_route("/documents/{document_id:path}", methods=["GET", "HEAD"])

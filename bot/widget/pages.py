@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import groupby
 
@@ -12,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bot.answer import viewer_link
 from bot.settings import MAX_QUESTION
-from bot.types import Answer, Block, CitedPassage, Document, Span
+from bot.types import Answer, Block, CitedPassage, Document, Span, Turn
 from bot.widget.words import words
 
 _templates = Environment(
@@ -23,6 +24,9 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _PLACE = re.compile(r"(\d{1,9})-(\d{1,9})")
+#: Turns that a page's form carries.
+_CARRIED = 4
+
 #: Citations of one answer that a document's page leads to at most.
 _MOST_CITED = 20
 
@@ -90,8 +94,11 @@ def chat_page(
     answer: Answer | None = None,
     refused: str = "",
     question: str = "",
+    turns: Sequence[Turn] = (),
 ) -> str:
     """Return the chat page: the form, and above it the answer or the reason why the question was refused.
+
+    The form carries the last of the ``turns`` to the next question, since nothing else remembers them.
 
     With scripts the widget takes the form's place.
     """
@@ -104,6 +111,7 @@ def chat_page(
         refused=refused,
         question=question,
         limit=MAX_QUESTION,
+        turns=json.dumps([asdict(turn) for turn in turns[-_CARRIED:]]) if turns else "",
     )
 
 

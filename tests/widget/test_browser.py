@@ -199,3 +199,16 @@ def test_a_narrow_answer_never_scrolls_sideways(page: Page, question: str) -> No
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 320
+
+
+def test_a_follow_up_is_read_with_what_was_asked_before_and_can_be_asked_on_its_own(page: Page) -> None:
+    ask(page, "How many moorings are there for visitors?")
+    page.get_by_label("Ask another question").fill("who gives them out?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_text("Read together with what you asked before: moorings, visitors.")).to_be_visible()
+    expect(page.locator("mark").first).to_have_text("The harbour master, Ida Brandt, gives them out each morning.")
+    page.get_by_role("button", name="Ask it on its own").click()
+    expect(page.locator(".asked").first).to_have_text("You asked: who gives them out?")
+    expect(page.get_by_text("Read together with")).to_have_count(0)
+    page.get_by_role("link", name="Start over").click()
+    expect(page.locator("input[name=turns]")).to_have_count(0)

@@ -186,6 +186,41 @@ def test_a_refused_question_stays_in_its_field(client: TestClient, question: str
     assert "refused" in (field.attributes["aria-describedby"] or "")
 
 
+@pytest.mark.parametrize(
+    "turns",
+    [
+        *PAYLOADS[:10],
+        "{",
+        "[]",
+        "null",
+        "[[]]",
+        '[{"question": 1}]',
+        '[{"question": "x", "passages": ["<script>alert(1)</script>"]}]',
+        '[{"question": "\\ud800", "passages": []}]',
+        json.dumps([{"question": "x"}] * 21),
+        "[" * 15_000,
+    ],
+)
+def test_a_conversation_that_cannot_be_read_or_is_hostile_changes_nothing(client: TestClient, turns: str) -> None:
+    page = client.post("/", data={"question": QUESTION, "turns": turns}).text
+    assert "Boats may go at most 5 knots inside the harbour." in page
+    tree = LexborHTMLParser(page)
+    assert tree.css("script, img, iframe, svg") == []
+    carried = tree.css_first("input[name=turns]")
+    assert carried is not None
+    assert json.loads(carried.attributes["value"] or "")[-1]["question"] == QUESTION
+
+
+def test_a_form_carries_the_last_four_turns(client: TestClient) -> None:
+    said = ""
+    for number in range(6):
+        page = client.post("/", data={"question": f"{QUESTION} ({number})", "turns": said}).text
+        carried = LexborHTMLParser(page).css_first("input[name=turns]")
+        assert carried is not None
+        said = carried.attributes["value"] or ""
+    assert [turn["question"] for turn in json.loads(said)] == [f"{QUESTION} ({number})" for number in range(2, 6)]
+
+
 def test_a_form_without_its_field_is_refused(client: TestClient) -> None:
     assert client.post("/", data={"something": "else"}).status_code == 422
     assert client.post("/").status_code == 422

@@ -178,14 +178,16 @@ QUESTIONS = (
     "Wie viele Liegeplätze gibt es für Besucher im Hafen?",
 )
 
+FOLLOW_UP = "who gives them out?"
+
 #: What stands on the pages and is none of our words: what the documents say of themselves, and the questions.
 RECORDS = (
     *("Harbour rules", "Port Office", "https://port.example/rules", "Birds of the island", "Island ferry"),
-    *("Moorings", "Tickets", "3 February 2025", "2025-02-03", *QUESTIONS),
+    *("Moorings", "Tickets", "3 February 2025", "2025-02-03", *QUESTIONS, FOLLOW_UP),
 )
 
 #: Texts of documents and of the person, and what is said of one question in English only, and says so.
-FOREIGN = '[lang="en"], blockquote, .document > div, textarea[name=question]'
+FOREIGN = '[lang="en"], blockquote, .document > div, textarea[name=question], input[type=hidden]'
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +206,8 @@ def pages(bot: Bot, island: Settings, tmp_path_factory: pytest.TempPathFactory) 
             kinds["start"] = client.get("/").text
             for question in QUESTIONS:
                 kinds[question] = client.post("/", data={"question": question}).text
+            turns = '[{"question": "How many moorings are there for visitors?", "passages": ["harbour.md#107-278"]}]'
+            kinds["follow-up"] = client.post("/", data={"question": FOLLOW_UP, "turns": turns}).text
             kinds["refused"] = client.post("/", data={"question": "?!"}).text
             kinds["too long"] = client.post("/", data={"question": "boat " * 300}).text
             for document in FILES:
