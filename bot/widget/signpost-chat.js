@@ -72,7 +72,8 @@
 --line:var(--signpost-dark-line,#8794a1);--accent:var(--signpost-dark-accent,#8dc3ff);--on:var(--signpost-dark-on-accent,#0d1a26);
 --mark:var(--signpost-dark-mark,#5b4b00);--mark-ink:var(--signpost-dark-mark-ink,#fff8d9);--warn:var(--signpost-dark-warn,#ffb4a6);
 color-scheme:dark!important`;
-  const CSS = `
+  /* What the button needs; the rest is read when the panel is opened. */
+  const BASE = `
 :host{all:initial!important;display:block!important;position:static!important;font-size:medium!important;
 --ink:var(--signpost-ink,#1b1f24);--paper:var(--signpost-paper,#fff);--soft:var(--signpost-soft,#eef2f5);
 --line:var(--signpost-line,#6f7b86);--accent:var(--signpost-accent,#0b57a4);--on:var(--signpost-on-accent,#fff);
@@ -99,7 +100,8 @@ a{color:var(--accent);display:inline-block;padding:.5em 0;min-height:24px}
 .launch{position:fixed;inset-block-end:calc(var(--y) + env(safe-area-inset-bottom));inset-inline-end:calc(var(--x) + env(safe-area-inset-right));
 border-color:var(--on);box-shadow:var(--signpost-shadow,0 2px 10px #0006)}
 [data-side=start] .launch{inset-inline:calc(var(--x) + env(safe-area-inset-left)) auto}
-.launch.away{opacity:0;pointer-events:none}
+.launch.away{opacity:0;pointer-events:none}`;
+  const CSS = `
 .panel{display:flex;flex-direction:column;background:var(--paper);position:relative}
 .float .panel{position:fixed;inset-block-end:calc(var(--y) + env(safe-area-inset-bottom));inset-inline-end:var(--x);
 width:min(var(--signpost-width,26em),100vw - 2*var(--x));height:min(var(--signpost-height,42em),100dvh - 2*var(--y));
@@ -136,11 +138,12 @@ textarea{flex:1;min-width:0;min-height:44px;max-height:9em;padding:.5em;backgrou
 border-radius:var(--r);resize:none}
 .asked,.tools *{position:relative}
 .unseen.unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
-@media(prefers-reduced-motion:no-preference){.float .panel{animation:in .15s}@keyframes in{from{opacity:0}}}
 @media(max-width:30em),(max-height:22em){.float .panel{inset:0;width:auto;height:100dvh;border:0;border-radius:0}}
 @media(max-height:30em){.panel{overflow:auto!important}.log{flex:none;overflow:visible}.inline form{position:static}}
 @media(forced-colors:active){mark{background:Mark;color:MarkText;forced-color-adjust:none}.asked{border:1px solid}}
 @media print{.launch,form,.tools,.head button{display:none}.float{position:absolute;inset:0 0 auto}.float .panel{position:static;width:auto;height:auto;overflow:visible}.log{overflow:visible}}`;
+
+  const ANNOUNCER = "display:block;visibility:visible;position:fixed;inset:0 auto auto 0;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap;".replaceAll(";", "!important;");
 
   const WAIT = 15000;
   const MAIL = /[^\s@]+@[^\s@]+\.\p{L}{2}/u;
@@ -163,6 +166,12 @@ border-radius:var(--r);resize:none}
     }
     for (const name of Object.keys(value)) parts.push(quoted(name) + ":" + json(value[name]));
     return "{" + parts.join(",") + "}";
+  };
+
+  const styles = (rules) => {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(rules);
+    return sheet;
   };
 
   const make = (tag, options, ...children) => {
@@ -218,9 +227,7 @@ border-radius:var(--r);resize:none}
 
     constructor() {
       super();
-      const sheet = new CSSStyleSheet();
-      sheet.replaceSync(CSS);
-      this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
+      this.attachShadow({ mode: "open" }).adoptedStyleSheets = [styles(BASE)];
     }
 
     connectedCallback() {
@@ -237,8 +244,7 @@ border-radius:var(--r);resize:none}
       const theme = this.#setting("theme");
       if (theme) this.setAttribute("data-theme", theme);
       this.$announcer = make("div", { "aria-live": "polite", "data-signpost-announcer": true });
-      const unseen = { display: "block", visibility: "visible", position: "fixed", inset: "0 auto auto 0", width: "1px", height: "1px", overflow: "hidden", "clip-path": "inset(50%)", "white-space": "nowrap" };
-      for (const name of Object.keys(unseen)) this.$announcer.style.setProperty(name, unseen[name], "important");
+      this.$announcer.style.cssText = ANNOUNCER;
       this.after(this.$announcer);
       this.$root = make("div", { class: "root", lang: OPEN[this.$lang] ? this.$lang : "en", dir: this.$lang === "ar" ? "rtl" : "ltr" });
       this.shadowRoot.appendChild(this.$root);
@@ -367,6 +373,7 @@ border-radius:var(--r);resize:none}
     }
 
     #panel() {
+      if (this.shadowRoot.adoptedStyleSheets.length < 2) this.shadowRoot.adoptedStyleSheets = [...this.shadowRoot.adoptedStyleSheets, styles(CSS)];
       const id = "t" + ++ids;
       const button = (name, act, options) => make("button", { type: "button", text: this.#say(name), click: act, ...options });
       this.$title = make("h2", { id, text: this.#say("open"), dir: "auto" });
