@@ -608,8 +608,7 @@ FOUND = """([names, texts]) => {
     const root = document.querySelector("signpost-chat").shadowRoot;
     const odd = [];
     for (const node of root.querySelectorAll("*")) {
-        const ours = node.matches("input[type=hidden][name=turns]");
-        if (!ours && !names.includes(node.localName)) odd.push(node.outerHTML.slice(0, 99));
+        if (!names.includes(node.localName)) odd.push(node.outerHTML.slice(0, 99));
         for (const name of node.getAttributeNames())
             if (/^on|^src|action$|^style$/.test(name) && node.getAttribute(name)) odd.push(name + "=");
     }
@@ -923,7 +922,8 @@ def ask_quickly(page: Page, question: str) -> None:
 ON_PAGE = """([names, texts]) => {
     const odd = [];
     for (const node of document.body.querySelectorAll("*")) {
-        if (!names.includes(node.localName)) odd.push(node.outerHTML.slice(0, 99));
+        const ours = node.matches("input[type=hidden][name=turns]");
+        if (!ours && !names.includes(node.localName)) odd.push(node.outerHTML.slice(0, 99));
         for (const name of node.getAttributeNames()) if (/^on|^src|^style$/.test(name)) odd.push(name + "=");
         const leads = node.getAttribute("href") ?? node.getAttribute("action");
         const fine = /^(https?:\\/\\/|\\/(?![\\/\\\\]))/i.test(leads ?? "/") && !node.username && !node.password;
