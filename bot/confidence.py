@@ -21,15 +21,14 @@ from importlib.resources import files
 
 from bot.lexical import Lexical, terms_of, words_of
 from bot.passages import context_of
-from bot.query import Query
-from bot.question import ASKING_WORDS, PLAIN_KINDS, holds
+from bot.query import ASKING_TERMS, Query
+from bot.question import PLAIN_KINDS, holds
 from bot.snapshot import Snapshot
 from bot.types import Hit, Status
 
 #: A list either holds a name or does not; what may be wrong is whether the question asks about that list.
 LOOKUP_CONFIDENCE = 0.9
 
-_ASKING = frozenset(terms_of(" ".join(ASKING_WORDS)))
 
 #: Hits that are read: the best, and those after it whose scores are what it stands out from.
 JUDGED = 6
@@ -123,7 +122,7 @@ def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot, calibration: Ca
     """Say how sure it is that the best hits, of which ``JUDGED`` are read, answer the question. No hits, no answer.
 
     A question in a language that the encoder does not know is matched by its names and numbers alone: what is found may
-    be worth a look, and is never given as the answer.
+    be worth a look, and is never given as the answer. Nor is what "and why?" finds, which has no word of its own.
     """
     if not hits:
         return Verdict("not_found", 0.0)
@@ -132,7 +131,7 @@ def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot, calibration: Ca
     else:
         signals = signals_of(query, hits, snapshot)
         confidence = calibration.confidence(signals)
-    if query.foreign is not None:
+    if query.foreign is not None or (query.leans and not query.terms.words):
         confidence = min(confidence, math.nextafter(calibration.answered_from, 0))
     return Verdict(calibration.status(confidence), confidence, signals)
 
@@ -143,7 +142,7 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
     weights = {term: lexical.idf(term) for term in query.about}
     topic = set(terms_of(context_of(snapshot.documents[hit.passage.document].source.title, hit.passage.headings)))
     around = topic | _terms_around(hit)
-    asked = weights.keys() - topic - _ASKING
+    asked = weights.keys() - topic - ASKING_TERMS
     missing = asked - set(terms_of(hit.passage.text))
     marked = hit.passage.sentence_text(hit.best_sentence)
     plain = query.kind if query.kind in PLAIN_KINDS else None

@@ -48,10 +48,10 @@ _PRONOUNS = frozenset("it its they them their theirs he she him his her hers".sp
 _POINTERS = frozenset(
     "this that these those one ones other others another else same such former latter both either neither".split()
 )
-#: "Is it possible", "does it mean": an "it" that stands for nothing.
-_EMPTY_IT = re.compile(
+#: "Is it possible", "does it mean", "its own": pronouns that point to nothing before the question.
+_EMPTY = re.compile(
     r"\b(?:is|was|does|did|will|would|can)\s+it\s+"
-    r"(?:true|possible|legal|illegal|worth|necessary|mean|take|snow|rain)\b",
+    r"(?:true|possible|legal|illegal|worth|necessary|mean|take|snow|rain)\b|\b(?:its|their|his|her) own\b",
     re.I,
 )
 
@@ -146,9 +146,12 @@ def _weight(query: Query) -> float:
         return _LEANING_WEIGHT
     if not content:  # "and when?", or small talk
         return _LEANING_WEIGHT if _ASKING.search(query.text) else 0.0
-    if _OPENING.match(query.text):
-        return _LEANING_WEIGHT
-    if content > _SHORT or (_NAME.search(query.text) and not query.text.isupper()):
+    opening = _OPENING.match(query.text)
+    named = not query.text.isupper() and _NAME.search(query.text)
+    if opening:
+        rest = query.text[opening.end() :]
+        return 0.0 if named and (content > _FEW or _ASKING.search(rest)) else _LEANING_WEIGHT
+    if content > _SHORT or named:
         return 0.0
     if content > _FEW:
         return _SHORT_WEIGHT
@@ -160,7 +163,7 @@ def _points_back(question: str) -> bool:
     explained, after_content = 0, False
     for word in words_of(question.casefold()):
         stem = re.split("['’]", word)[0]
-        if stem in _PRONOUNS and not (stem == "it" and _EMPTY_IT.search(question)):
+        if stem in _PRONOUNS and not _EMPTY.search(question):
             return True
         if stem in _POINTERS and not after_content:  # "the list that they keep" points nowhere
             return True

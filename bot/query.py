@@ -16,11 +16,14 @@ from bot.folding import fold
 from bot.language import ENGLISH, language_of
 from bot.lexical import Terms, read_terms, terms_of
 from bot.lists import Lookup, look_up
-from bot.question import Kind, asks_for
+from bot.question import ASKING_WORDS, Kind, asks_for
 from bot.snapshot import Snapshot
 from bot.types import Correction, Encoder
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+#: The words that say what kind of thing is asked for, as the index knows them.
+ASKING_TERMS = frozenset(terms_of(" ".join(sorted(ASKING_WORDS))))
 
 #: Shorter words have too many neighbours; longer ones may hold two slips.
 _SHORTEST_MENDED, _TWO_SLIPS_FROM = 4, 6
@@ -50,9 +53,13 @@ class Query:
 
     @property
     def about(self) -> frozenset[str]:
-        """The content words of what is asked, those that it leans on included, as the index knows them."""
-        words = (terms.words for terms, _ in self.lent) if self.leans else ()
-        return frozenset(self.terms.words).union(*words)
+        """The content words of what is asked, as the index knows them.
+
+        Borrowed ones are among them only where its own name no topic ("what is their mission?"): what was lent is found
+        where it was shown, so only the question's own words tell whether it is answered.
+        """
+        own = frozenset(self.terms.words)
+        return own if own - ASKING_TERMS or not self.leans else own.union(*(terms.words for terms, _ in self.lent))
 
 
 def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: Collection[str] = (ENGLISH,)) -> Query:

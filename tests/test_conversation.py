@@ -107,7 +107,7 @@ def test_only_the_last_turns_lend_and_the_older_one_half(shipped: Bot) -> None:
     assert query.borrowed == ("GIFCT", "INHOPE")
     assert query.lent == tuple(zip(read_terms(["GIFCT", "INHOPE"], shipped.encoder.pieces), (0.4, 0.2), strict=True))
     assert query.leans
-    assert query.about == {"countri", "gifct", "inhop"}
+    assert query.about == {"countri"}
 
 
 def test_a_question_that_is_only_short_borrows_half_as_much_and_points_where_it_did(shipped: Bot) -> None:
@@ -350,3 +350,25 @@ def test_without_turns_a_question_is_only_itself(shipped: Bot) -> None:
         assert read(shipped, question) == alone(shipped, question)
 
     holds()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "So what does GIFCT stand for?",
+        "Okay, and who is eSafety's Commissioner?",
+        "No, I mean how many members of the European Parliament are in the Intergroup on Children's Rights?",
+        "Also, when was the Global Online Safety Regulators Network set up?",
+        "Does GIFCT have its own hash database?",
+    ],
+)
+def test_a_question_that_names_what_it_is_about_stands_alone_however_it_opens(shipped: Bot, question: str) -> None:
+    turns = asked(shipped, "How many hotlines does INHOPE have?")
+    assert shipped.ask(question, turns=turns) == shipped.ask(question)
+
+
+@pytest.mark.parametrize("question", ["child helplines", "Who runs helplines?", "And how many employees?", "and when?"])
+def test_borrowed_words_do_not_make_up_for_words_that_are_not_answered(shipped: Bot, question: str) -> None:
+    answer = shipped.ask(question, turns=asked(shipped, "How many hotlines does INHOPE have?"))
+    assert "INHOPE" in answer.borrowed
+    assert answer.status != "answered"

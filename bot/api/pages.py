@@ -36,16 +36,21 @@ def chat(request: Request, bot: CurrentBot) -> str:
 
 @pages.post("/")
 def chat_ask(
-    request: Request, bot: CurrentBot, question: Annotated[str, Form()] = "", turns: Annotated[str, Form()] = ""
+    request: Request,
+    bot: CurrentBot,
+    question: Annotated[str, Form()] = "",
+    turns: Annotated[str, Form()] = "",
+    alone: Annotated[str, Form()] = "",
 ) -> HTMLResponse:
     """The same answer as ``POST /v1/ask``, as a page. A refused question stays in its field.
 
     :param turns: the conversation so far, as the page before gave it; what cannot be read is no conversation.
+    :param alone: if there is anything, the last turn is asked again, on its own.
     """
     name, language = request.app.state.settings.name, _language(request)
-    before = _turns(turns)
+    before = _turns(turns)[: -1 if alone else None]
     try:
-        answer = bot.ask(question, turns=before)
+        answer = bot.ask(question, turns=() if alone else before)
     except QuestionError as error:
         question = line(question)[:MAX_QUESTION]
         page = chat_page(name, language, bot.starters, refused=str(error), question=question, turns=before)

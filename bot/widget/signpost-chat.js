@@ -92,7 +92,7 @@ background:none;color:inherit;overflow:visible;width:auto;height:auto}
 button,textarea{font:inherit;color:inherit;letter-spacing:inherit;word-spacing:inherit}
 button{min-height:44px;min-width:44px;padding:.4em .9em;border:2px solid var(--accent);border-radius:var(--r);
 background:var(--paper);color:var(--accent);cursor:pointer;text-align:start}
-button:disabled{cursor:default;border-style:dashed}
+[aria-disabled=true]{cursor:default;border-style:dashed}
 .main{background:var(--accent);color:var(--on)}
 a{color:var(--accent);display:inline-block;padding:.5em 0;min-height:24px}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px}
@@ -140,6 +140,7 @@ border-radius:var(--r);resize:none}
 .unseen.unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 @media(max-width:30em),(max-height:22em){.float .panel{inset:0;width:auto;height:100dvh;border:0;border-radius:0}}
 @media(max-height:30em){.panel{overflow:auto!important}.log{flex:none;overflow:visible}.inline form{position:static}}
+.short.short{overflow:auto}.short .log{flex:none;overflow:visible}
 @media(forced-colors:active){mark{background:Mark;color:MarkText;forced-color-adjust:none}.asked{border:1px solid}}
 @media print{.launch,form,.tools,.head button{display:none}.float{position:absolute;inset:0 0 auto}.float .panel{position:static;width:auto;height:auto;overflow:visible}.log{overflow:visible}}`;
 
@@ -236,7 +237,12 @@ border-radius:var(--r);resize:none}
         this.$box?.showPopover?.();
         return;
       }
-      const base = new URL(this.#setting("api") || (script ? new URL("..", script.src).href : "/"), location.href).href;
+      let base = location.href;
+      try {
+        base = new URL(this.#setting("api") || new URL("..", script.src), base).href;
+      } catch {
+        console.warn("signpost-chat: data-api is no address");
+      }
       this.$api = base.endsWith("/") ? base : base + "/";
       this.$inline = this.hasAttribute("inline");
       const near = this.#setting("lang") || this.closest("[lang]")?.lang || "en";
@@ -332,6 +338,7 @@ border-radius:var(--r);resize:none}
     }
 
     #announce(text) {
+      if (!this.$announcer.isConnected) this.after(this.$announcer);
       clearTimeout(this.#timer);
       this.$announcer.textContent = "";
       this.#timer = setTimeout(() => (this.$announcer.textContent = text), 100);
@@ -403,7 +410,9 @@ border-radius:var(--r);resize:none}
       this.$panel.classList.toggle("inline", this.$inline);
       this.#restore();
       this.#connection();
-      this.#check();
+      try {
+        this.#check();
+      } catch {} // no canvas
     }
 
     #introduce(found) {
@@ -456,6 +465,7 @@ border-radius:var(--r);resize:none}
       const keyboard = small && view && view.scale === 1 && view.height < innerHeight - 1;
       this.$panel.style.height = keyboard ? view.height + "px" : "";
       this.$panel.style.top = keyboard ? view.offsetTop + "px" : "";
+      this.$panel.classList.toggle("short", Boolean(keyboard) && view.height < 480);
       this.#modal(small);
     }
 
@@ -517,7 +527,8 @@ border-radius:var(--r);resize:none}
 
     #submit(sure) {
       const question = this.$input.value.trim();
-      if (!question || this.#asking || [...question].length > this.#limit) return;
+      if (this.#asking) return this.#announce(this.#say("searching"));
+      if (!question || [...question].length > this.#limit) return;
       if (!navigator.onLine) return this.#notice("offline");
       if (personal(question) && !sure) {
         this.#notice("personal", "ask_anyway", () => { this.$input.focus(); this.#submit(true); });
@@ -557,7 +568,9 @@ border-radius:var(--r);resize:none}
       turn.place.replaceChildren();
       const kept = turn.reply;
       const known = this.#turns.indexOf(turn);
-      const before = known < 0 ? this.#turns : this.#turns.slice(0, known);
+      /* A question that is asked again belongs where it stands, not at the end. */
+      const at = this.#turns.filter((one) => one.item.compareDocumentPosition(turn.item) & Node.DOCUMENT_POSITION_FOLLOWING).length;
+      const before = this.#turns.slice(0, at);
       const turns = alone === true ? [] : before.slice(-4).map((one) => ({ question: one.question, passages: one.reply.passages.map((passage) => passage.id).filter((id) => typeof id === "string") }));
       const slow = setTimeout(() => {
         turn.place.replaceChildren(make("p", { text: this.#say("searching") }));
@@ -595,7 +608,7 @@ border-radius:var(--r);resize:none}
         }
       if (fault) { turn.reply = kept; return this.#failed(turn, fault, wait, alone); }
       turn.place.replaceChildren(shown);
-      if (known < 0) this.#turns.push(turn);
+      if (known < 0) this.#turns.splice(at, 0, turn);
       this.#show(turn.item);
       const said = { answered: "said", unsure: "said_unsure" }[turn.reply.status] || "said_none";
       this.#announce(this.#say(said, { n: turn.reply.passages.length }));
@@ -613,7 +626,7 @@ border-radius:var(--r);resize:none}
         again.textContent = left > 0 ? this.#say("retry_in", { n: left }) : this.#say("retry");
         if (left > 0) again.setAttribute("aria-disabled", "true");
         else again.removeAttribute("aria-disabled");
-        if (left-- > 0 && turn.item.isConnected) setTimeout(tick, 1000);
+        if (left > 0 && turn.item.isConnected) setTimeout(() => { left--; tick(); }, 1000);
       };
       tick();
       turn.place.replaceChildren(make("p", { class: "warn", role: "alert", text: this.#say(fault) }), again);
@@ -714,7 +727,7 @@ border-radius:var(--r);resize:none}
         make("h3", { id, lang: citation.language }, number + ". ", make("bdi", { text: citation.title })), meta, quote, tools);
       if (passage.elsewhere.length) {
         const also = make("p", { class: "small" }, this.#say("also"));
-        for (const other of passage.elsewhere) also.append(" ", make("a", { href: this.#viewer(other), target: "_blank", rel: "noopener noreferrer", text: other.title }));
+        for (const other of passage.elsewhere) also.append(" ", make("a", { href: this.#viewer(other), target: "_blank", rel: "noopener noreferrer" }, other.title, make("span", { class: "unseen", text: ", " + this.#say("new_tab") })));
         card.appendChild(also);
       }
       return card;
@@ -732,7 +745,12 @@ border-radius:var(--r);resize:none}
       const name = citation.updated ? "updated" : citation.published ? "published" : null;
       if (!name) return null;
       const day = new Date(citation[name] + "T00:00:00Z");
-      return isNaN(day) ? null : this.#say(name, { date: new Intl.DateTimeFormat(this.#say("lang").replace(/^en$/, "en-GB"), { dateStyle: "long", timeZone: "UTC" }).format(day) });
+      if (isNaN(day)) return null;
+      let date = String(citation[name]);
+      try {
+        date = new Intl.DateTimeFormat(this.#say("lang").replace(/^en$/, "en-GB"), { dateStyle: "long", timeZone: "UTC" }).format(day);
+      } catch {} // a language that the browser does not know
+      return this.#say(name, { date });
     }
 
     async #copy(passage, address, button) {

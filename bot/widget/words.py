@@ -1,4 +1,8 @@
-"""Everything that the pages and the widget say, one table for each language; no text of theirs stands elsewhere."""
+"""What the pages and the widget say, one table for each language.
+
+The script repeats the English one, for when nothing can be fetched. Notes and the details of errors come from the
+service, in English, and are marked so.
+"""
 
 from __future__ import annotations
 

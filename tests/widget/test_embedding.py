@@ -922,7 +922,7 @@ def ask_quickly(page: Page, question: str) -> None:
 ON_PAGE = """([names, texts]) => {
     const odd = [];
     for (const node of document.body.querySelectorAll("*")) {
-        const ours = node.matches("input[type=hidden][name=turns]");
+        const ours = node.matches("input[type=hidden]");
         if (!ours && !names.includes(node.localName)) odd.push(node.outerHTML.slice(0, 99));
         for (const name of node.getAttributeNames()) if (/^on|^src|^style$/.test(name)) odd.push(name + "=");
         const leads = node.getAttribute("href") ?? node.getAttribute("action");
