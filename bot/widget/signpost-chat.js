@@ -465,7 +465,8 @@ border-radius:var(--r);resize:none}
       const keyboard = small && view && view.scale === 1 && view.height < innerHeight - 1;
       this.$panel.style.height = keyboard ? view.height + "px" : "";
       this.$panel.style.top = keyboard ? view.offsetTop + "px" : "";
-      this.$panel.classList.toggle("short", Boolean(keyboard) && view.height < 480);
+      this.$panel.classList.toggle("short", Boolean(keyboard) && view.height < 340);
+      if (keyboard && this.shadowRoot.activeElement === this.$input) this.$input.scrollIntoView({ block: "nearest" });
       this.#modal(small);
     }
 
