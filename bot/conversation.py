@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, 
 from dataclasses import replace
 
 from bot.language import ENGLISH
-from bot.lexical import read_terms, terms_of, words_of
+from bot.lexical import WORD, read_terms, terms_of, words_of
 from bot.lists import Lookup
 from bot.passages import context_of
 from bot.query import Query, understand
@@ -129,7 +129,7 @@ def _with_name(query: Query, name: str) -> str:
     if query.lookup is None:
         return name
     named = set(terms_of(query.lookup.name))
-    words = [match for match in re.finditer(r"\w+(?:[-'’]\w+)*", query.text) if named.intersection(terms_of(match[0]))]
+    words = [match for match in WORD.finditer(query.text) if named.intersection(terms_of(match[0]))]
     return query.text[: words[0].start()] + name + query.text[words[-1].end() :]
 
 

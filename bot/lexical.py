@@ -103,9 +103,13 @@ def read_terms(texts: Sequence[str], pieces: Pieces) -> list[Terms]:
     ]
 
 
+#: A word as written, with inner hyphens and apostrophes.
+WORD = re.compile(r"\w+(?:[-'’]\w+)*")
+
+
 def words_of(text: str) -> list[str]:
-    """Return the words of a text as written, with inner hyphens and apostrophes, in order."""
-    return re.findall(r"\w+(?:[-'’]\w+)*", text)
+    """Return the words of a text as written, in order."""
+    return WORD.findall(text)
 
 
 def _schema() -> tantivy.Schema:
