@@ -112,7 +112,7 @@ def cite(passage: Passage, document: Document, marked: Span, others: Sequence[Sp
         links=Links(
             viewer=viewer_link(passage.document, Span(passage.start, passage.end), others),
             source=document.source.url,
-            source_at_passage=_link_into_source(document, marked),
+            source_at_passage=_link_into_source(document, passage, marked),
         ),
     )
 
@@ -129,14 +129,23 @@ def viewer_link(document: str, place: Span, others: Sequence[Span] = ()) -> str:
     )
 
 
-def _link_into_source(document: Document, marked: Span) -> str | None:
-    """Return the source's URL with a text fragment (wicg.github.io/scroll-to-text-fragment).
+def _link_into_source(document: Document, passage: Passage, marked: Span) -> str | None:
+    """Return the source's URL with what leads into it: words, else the page of a PDF, else the heading's anchor."""
+    url = document.source.url
+    if url is None or "#" in url:
+        return _with_words(url, document, marked) if url is not None else None
+    if document.id.lower().endswith(".pdf"):
+        return f"{url}#page={passage.page}" if passage.page is not None else None  # RFC 8118
+    return _with_words(url, document, marked) or _with_anchor(url, document, passage)
+
+
+def _with_words(url: str, document: Document, marked: Span) -> str | None:
+    """A text fragment (wicg.github.io/scroll-to-text-fragment).
 
     Only where the document is the very text at its URL, and the fragment's first words stand there once: elsewhere
     the link would lead to the wrong place, or silently to the top.
     """
-    url = document.source.url
-    if url is None or not document.source.verbatim:
+    if not document.source.verbatim:
         return None
     words = document.text[marked.start : marked.end].split()
     ends = [words] if len(words) <= 2 * _FRAGMENT_WORDS else [words[:_FRAGMENT_WORDS], words[-_FRAGMENT_WORDS:]]
@@ -144,3 +153,9 @@ def _link_into_source(document: Document, marked: Span) -> str | None:
         return None
     fragment = ",".join(percent_encode(" ".join(end), safe="").replace("-", "%2D") for end in ends)
     return f"{url}{'' if '#' in url else '#'}:~:text={fragment}"
+
+
+def _with_anchor(url: str, document: Document, passage: Passage) -> str | None:
+    before = (b for b in reversed(document.blocks) if b.kind == "heading" and b.start <= passage.start)
+    heading = next(before, None)
+    return f"{url}#{percent_encode(heading.anchor, safe='')}" if heading and heading.anchor else None

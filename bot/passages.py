@@ -232,6 +232,7 @@ def _block_end(units: Sequence[_Unit], start: int, end: int) -> int:
 
 def _passage(document: Document, section: _Section, units: Sequence[_Unit]) -> Passage:
     start, end = units[0].span.start, units[-1].span.end
+    first = section.blocks[units[0].block]
     return Passage(
         document=document.id,
         start=start,
@@ -239,4 +240,5 @@ def _passage(document: Document, section: _Section, units: Sequence[_Unit]) -> P
         text=document.text[start:end],
         headings=section.headings,
         sentences=tuple(unit.span for unit in units),
+        page=first.page,
     )

@@ -46,7 +46,7 @@ from bot.types import Document, Embeddings, Encoder, Passage, Progress, Span
 from bot.vocabulary import Vocabulary, learn
 
 #: Raise it when the files or their meaning change.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 #: Passages whose own first sentence must find them again when a snapshot is opened.
 _CANARIES = 10

@@ -40,13 +40,17 @@ class Block:
     """A piece of a document's structure, in reading order.
 
     ``level`` is 1 to 6 for a heading and 0 for anything else. A heading with ``start == end`` is one that got
-    lost in the source: it ends the section before it without naming the next one.
+    lost in the source: it ends the section before it without naming the next one. ``page`` is where it begins, counted
+    from 1, in a format that has pages (slides, sheets); ``anchor`` is the name by which a link into the source finds a
+    heading.
     """
 
     kind: BlockKind
     start: int
     end: int
     level: int = 0
+    page: int | None = None
+    anchor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,8 @@ Status: TypeAlias = Literal["answered", "unsure", "not_found"]
 class Links:
     """``viewer`` is relative to this service; the others lead to the publisher, where a URL is known.
 
-    ``source_at_passage`` carries a text fragment and exists only for verbatim documents.
+    ``source_at_passage`` leads into the source: by a text fragment where the document is verbatim, else to the page of
+    a PDF or the anchor of a heading.
     """
 
     viewer: str

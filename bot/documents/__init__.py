@@ -19,13 +19,18 @@ from bot.documents.plain import read_plain
 from bot.errors import CorpusError, DocumentError
 from bot.types import Document
 
+
+def _of_text(read: Callable[[str], Content]) -> Callable[[bytes], Content]:
+    return lambda data: read(decode(data))
+
+
 #: One small reader per format, by file ending.
-READERS: dict[str, Callable[[str], Content]] = {
-    ".md": read_markdown,
-    ".markdown": read_markdown,
-    ".txt": read_plain,
-    ".html": read_html,
-    ".htm": read_html,
+READERS: dict[str, Callable[[bytes], Content]] = {
+    ".md": _of_text(read_markdown),
+    ".markdown": _of_text(read_markdown),
+    ".txt": _of_text(read_plain),
+    ".html": _of_text(read_html),
+    ".htm": _of_text(read_html),
 }
 
 #: Larger files are reported, not read: 32 MiB of text is about 10,000 pages.
@@ -127,7 +132,7 @@ def _read_file(path: Path, name: str) -> tuple[Document, list[str]] | FileReport
         raise DocumentError(f"is larger than {MAX_FILE_BYTES // 1024 // 1024} MiB")
     if not data.strip():
         return FileReport(name, "skipped", ("is empty",))
-    content = reader(decode(data))
+    content = reader(data)
     if not any(block.end > block.start for block in content.blocks):
         return FileReport(name, "skipped", ("holds no text",))
     title = next((content.text[b.start : b.end] for b in content.blocks if b.kind == "heading" and b.end > b.start), "")

@@ -14,7 +14,16 @@ class TextBuilder:
         self._length = 0
         self._blocks: list[Block] = []
 
-    def add(self, kind: BlockKind, raw: str, *, level: int = 0, mark: str = "") -> None:
+    def add(
+        self,
+        kind: BlockKind,
+        raw: str,
+        *,
+        level: int = 0,
+        mark: str = "",
+        page: int | None = None,
+        anchor: str | None = None,
+    ) -> None:
         """Append a block on lines of its own; ``mark`` (a bullet, a number) stands before it and outside it.
 
         Items and rows of one list follow each other without a blank line. Blank blocks are dropped.
@@ -26,7 +35,7 @@ class TextBuilder:
             tight = kind in ("item", "row") and self._blocks[-1].kind == kind
             self._append("\n" if tight else "\n\n")
         self._append(mark)
-        self._blocks.append(Block(kind, self._length, self._length + len(text), level))
+        self._blocks.append(Block(kind, self._length, self._length + len(text), level, page, anchor))
         self._append(text)
 
     def _append(self, text: str) -> None:
