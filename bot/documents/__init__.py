@@ -140,7 +140,7 @@ def _read_file(path: Path, name: str) -> tuple[Document, list[str]] | FileReport
     fallback = line(title)[:300] or line(stem.replace("-", " ").replace("_", " ")) or stem
     source, questions, notes = source_record(content.details, fallback)
     digest = hashlib.sha256(data).hexdigest()
-    return Document(name, digest, source, content.text, content.blocks, questions), notes
+    return Document(name, digest, source, content.text, content.blocks, questions), [*content.notes, *notes]
 
 
 def _printable(name: str) -> str:

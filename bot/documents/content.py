@@ -10,8 +10,12 @@ from bot.types import Block
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Canonical text, its blocks, and what the file says of itself, by front matter key, as written."""
+    """Canonical text, its blocks, and what the file says of itself, by front matter key, as written.
+
+    ``notes`` say, for the operator, what of the file could not be read.
+    """
 
     text: str
     blocks: tuple[Block, ...]
     details: Mapping[str, object] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
