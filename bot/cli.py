@@ -81,10 +81,17 @@ def _fail(error: BotError, code: int) -> NoReturn:
 
 
 @app.command()
-def index(corpus: CorpusFlag = None, index: IndexFlag = None, model: ModelFlag = None) -> None:
+def index(
+    corpus: CorpusFlag = None,
+    index: IndexFlag = None,
+    model: ModelFlag = None,
+    index_factory: Annotated[
+        str | None, typer.Option(help="FAISS index to build, as its index_factory names it")
+    ] = None,
+) -> None:
     """Read the documents and build what is asked; then show what was read, what was skipped, and why."""
     with _faults_in_one_line():
-        complete = _build(load_settings(corpus=corpus, index=index, model=model))
+        complete = _build(load_settings(corpus=corpus, index=index, model=model, index_factory=index_factory))
     raise typer.Exit(0 if complete else 3)
 
 

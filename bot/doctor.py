@@ -87,7 +87,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 True,
                 f"snapshot {name[:12]} ({role}): {manifest.documents} documents, {manifest.passages} passages, "
-                f"{manifest.sentences} sentences, {size / 1e6:.1f} MB, every byte as published",
+                f"{manifest.sentences} sentences, {manifest.choice}, {size / 1e6:.1f} MB, every byte as published",
             )
             if number == 0 and digest and manifest.corpus != digest:
                 yield Finding(False, "the corpus has changed since the snapshot in use was built: run `signpost index`")

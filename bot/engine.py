@@ -32,6 +32,7 @@ from bot.snapshot import (
     snapshot_ids,
 )
 from bot.types import Answer, Encoder, Filters, Progress, Turn
+from bot.vectors import chosen_factory
 
 _log = logging.getLogger("signpost")
 
@@ -167,7 +168,7 @@ def open_bot(settings: Settings, calibration: Calibration | None = None) -> Bot:
 
 def _with_starters(bot: Bot, chosen: Sequence[str]) -> Bot:
     """Keep the starter questions that are answered; without any chosen, the first of each document's own."""
-    own = (document.questions[0] for document in bot.snapshot.documents.values() if document.questions)
+    own = (record.questions[0] for record in bot.snapshot.documents.records if record.questions)
     starters: list[str] = []
     for question in chosen or own:
         if len(starters) < _STARTERS and bot.ask(question, top_k=1).status == "answered":
@@ -199,10 +200,18 @@ def build_index(settings: Settings, progress: Callable[[int], Progress] | None =
     corpus = read_corpus(settings.corpus)
     calibration = load_calibration(settings.index)
     encoder = load_encoder(settings, sample=_stretches(corpus))
-    snapshot = _same(corpus, settings, encoder)
-    built = snapshot is None
-    if snapshot is None:
-        name = publish(corpus.documents, encoder, settings.index, aim=settings.passage_tokens, progress=progress)
+    snapshot = _current(settings, encoder)
+    built = snapshot is None or not _is_of(snapshot, corpus, settings)
+    if snapshot is None or built:
+        name = publish(
+            corpus.documents,
+            encoder,
+            settings.index,
+            aim=settings.passage_tokens,
+            progress=progress,
+            factory=settings.index_factory,
+            before=snapshot,
+        )
         snapshot = open_snapshot(settings.index, name, encoder, aim=settings.passage_tokens)
     bot = Bot(encoder, snapshot, calibration, languages=settings.languages)
     wanted = (*settings.suggestions, *(question for document in corpus.documents for question in document.questions))
@@ -224,12 +233,15 @@ def _stretches(corpus: Corpus) -> Iterator[str]:
                 yield document.text[block.start : block.end]
 
 
-def _same(corpus: Corpus, settings: Settings, encoder: Encoder) -> Snapshot | None:
-    """The snapshot in use, if it is sound and building it again would make no difference."""
+def _current(settings: Settings, encoder: Encoder) -> Snapshot | None:
+    """The snapshot in use, if it is sound and what is set now would build it so."""
     try:
-        name = current_id(settings.index)
-        if read_manifest(settings.index, name).corpus != corpus_digest(corpus.documents):
-            return None
-        return open_snapshot(settings.index, name, encoder, aim=settings.passage_tokens)
+        return open_snapshot(settings.index, current_id(settings.index), encoder, aim=settings.passage_tokens)
     except SnapshotError:
         return None
+
+
+def _is_of(snapshot: Snapshot, corpus: Corpus, settings: Settings) -> bool:
+    """Whether building it again would make no difference."""
+    factory = settings.index_factory or chosen_factory(len(snapshot.passages))
+    return snapshot.manifest.choice.factory == factory and snapshot.manifest.corpus == corpus_digest(corpus.documents)

@@ -15,7 +15,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import TypeAlias
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
@@ -88,19 +87,20 @@ def search(
     """Return the passages that match a query best, best first; equal scores in corpus order.
 
     Best, not necessarily good: ``bot.answer`` decides what is good enough to show. Reads the snapshot and changes
-    nothing, so threads may share one. The dense scan is exact: time grows with passages x dim.
+    nothing, so threads may share one.
 
     :param top_k: most hits to return, 1 or more; fewer passages give fewer hits.
     :param filters: which documents may be quoted; all when ``None``.
     """
     documents = None
     if filters is not None:
-        documents = [document.id for document in snapshot.documents.values() if filters.admit(document)]
+        documents = [record.id for record in snapshot.documents.records if filters.admit(record)]
+    only = None if documents is None else snapshot.rows_of(documents)
     vector = _vector_of(query, encoder)
     pool = max(_POOL, top_k)
     looked_up = _looked_up_row(snapshot, query, documents)
     matched, shares = snapshot.lexical.search(query.terms, max(_SCORED, top_k), documents, query.lent)
-    rows = np.unique(np.concatenate([_dense_rows(snapshot, vector, pool, documents), matched[:pool], looked_up]))
+    rows = np.unique(np.concatenate([snapshot.vectors.nearest(vector, pool, only), matched[:pool], looked_up]))
     if not len(rows):
         return ()
 
@@ -199,25 +199,12 @@ def _looked_up_row(snapshot: Snapshot, query: Query, documents: list[str] | None
     return np.array(list(islice(fitting, 1)), dtype=np.int64)
 
 
-def _dense_rows(snapshot: Snapshot, vector: Floats, pool: int, documents: list[str] | None) -> Rows:
-    """FAISS fills the places it has no result for with -1, which Python would read as the last passage
-    (github.com/facebookresearch/faiss/issues/1731): those are dropped."""
-    if documents is None:
-        _, rows = snapshot.vectors.search(vector[None], pool)
-    else:
-        selector = faiss.IDSelectorBatch(snapshot.rows_of(documents))
-        only = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        _, rows = snapshot.vectors.search(vector[None], pool, params=only)
-    found: Rows = rows[0][rows[0] >= 0]
-    return found
-
-
 def _promising(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats, count: int, needed: Rows) -> Rows:
     """The candidates that are best by their own two scores, in corpus order; only their sentences and surroundings are
     read."""
     if len(rows) <= count:
         return rows
-    own = PASSAGE_WEIGHT * (snapshot.vectors.reconstruct_batch(rows) @ vector) + LEXICAL_WEIGHT * lexical[rows]
+    own = PASSAGE_WEIGHT * (snapshot.vectors.of(rows) @ vector) + LEXICAL_WEIGHT * lexical[rows]
     return np.union1d(rows[np.argpartition(-own, count)[:count]], needed)
 
 
@@ -228,7 +215,7 @@ def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats) -> F
     inside = (around >= first[:, None]) & (around < last[:, None])
     near = np.unique(around[inside])
     cosines = np.zeros(len(lexical), dtype=np.float32)
-    cosines[near] = snapshot.vectors.reconstruct_batch(near) @ vector
+    cosines[near] = snapshot.vectors.of(near) @ vector
     count = inside.sum(axis=1)
     return np.stack(
         [
@@ -254,7 +241,7 @@ def _sentences_of(snapshot: Snapshot, rows: Rows) -> tuple[Floats, Rows]:
     starts, ends = snapshot.sentence_rows[rows], snapshot.sentence_rows[rows + 1]
     offsets = np.concatenate([[0], np.cumsum(ends - starts)])
     places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
-    return snapshot.sentence_vectors[places].astype(np.float32), offsets
+    return snapshot.sentence_vectors.of(places), offsets
 
 
 def _mark(snapshot: Snapshot, query: Query, vector: Floats, row: int, parts: Floats, bonus: float) -> Hit:
@@ -299,5 +286,5 @@ def _scores(parts: Floats, bonus: float, marked: np.float32) -> Scores:
 
 def _sentence_cosines(snapshot: Snapshot, vector: Floats, row: int) -> Floats:
     first, last = snapshot.sentence_rows[row], snapshot.sentence_rows[row + 1]
-    cosines: Floats = snapshot.sentence_vectors[first:last].astype(np.float32) @ vector
+    cosines: Floats = snapshot.sentence_vectors.of(slice(first, last)) @ vector
     return cosines

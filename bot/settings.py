@@ -63,6 +63,12 @@ class Settings(BaseSettings):
         ("en",), description="languages that the model knows, as codes; empty if it knows any"
     )
     passage_tokens: int = Field(160, ge=32, le=4_096, description="length a passage aims at, in the model's tokens")
+    index_factory: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="FAISS index to build, as `index_factory` names it; when empty, chosen by the number of passages",
+    )
     name: str = Field("Signpost", min_length=1, max_length=60, description="name shown on the pages and in the widget")
     greeting: str | None = Field(
         None, min_length=1, max_length=300, description="what the widget says first; when empty, its own words"

@@ -5,31 +5,37 @@
       .lock                  held while one is being built
       snapshots/<id>/
         manifest.json        <id> is this file's sha256: what built it, counts, sha256 of every other file, canaries
-        documents.json       source records, canonical texts, blocks
-        passages.json        where each passage and each of its sentences stands, in corpus order
-        passages.faiss       one unit vector for each passage, exact inner product
-        sentences.npy        one unit vector for each sentence, in the order of the passages, float16
+        documents.json       a record of each document: source, questions, where its text ends (bot/store.py)
+        texts.bin            the canonical texts, one after the other
+        blocks.bin           their blocks, in the same order
+        passages.npy         where each passage stands, in corpus order
+        sentences.npy        where each of its sentences stands
+        headings.json        the heading trails that passages stand under
+        passages.faiss       finds the nearest passages (bot/vectors.py)
+        passage_vectors.npy  one unit vector for each passage, float16
+        sentence_vectors.npy one unit vector for each sentence, in 8 bits
         vocabulary.json      the corpus' words, and its short forms with what they stand for
         lexical/             BM25 (tantivy)
 
 A snapshot is never changed once published. Publishing is one rename of ``current``, after every byte is on disk, so a
 crash leaves the old one or the new one. Opening checks every byte against the manifest before it is parsed (FAISS has
-no checksums of its own), then counts and dimensions against each other, then asks the canaries.
+no checksums of its own), then counts and dimensions against each other, then asks the canaries. Files are read into
+memory; those of a snapshot that is large beside the machine's memory are mapped.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
-import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from functools import partial
+from itertools import chain, groupby, islice
+from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 
 import faiss
@@ -42,7 +48,9 @@ from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError, SnapshotMism
 from bot.lexical import LEXICAL_VERSION, Lexical, build_lexical
 from bot.lists import NameList, name_lists
 from bot.passages import SPLITTER_VERSION, context_of, encoder_text, sentence_texts, split
-from bot.types import Document, Embeddings, Encoder, Passage, Progress, Span
+from bot.store import Content, Documents, Passages, npy, stored
+from bot.types import Document, Encoder, Passage, Progress
+from bot.vectors import IndexChoice, SentenceVectors, Vectors, build_index, in_eight_bits, open_vectors
 from bot.vocabulary import Vocabulary, learn
 
 #: Raise it when the files or their meaning change.
@@ -57,7 +65,16 @@ _KEEP = 2
 
 _ID = re.compile("[0-9a-f]{64}")
 _FILE = re.compile(r"(?:lexical/)?[\w.-]*\w")
-_FLAT = ("documents.json", "passages.json", "passages.faiss", "sentences.npy", "vocabulary.json")
+_FLAT = (
+    "documents.json", "texts.bin", "blocks.bin", "passages.npy", "sentences.npy", "headings.json", "passages.faiss",
+    "passage_vectors.npy", "sentence_vectors.npy", "vocabulary.json",
+)  # fmt: skip
+
+#: Share of the machine's memory beyond which a snapshot's files are mapped instead of read.
+_MAPPED_BEYOND = 1 / 16
+
+#: Texts that are encoded at a time: their vectors in full precision are in memory together.
+_BATCH = 20_000
 
 
 class _Stored(BaseModel):
@@ -84,7 +101,7 @@ class _Canary(_Stored):
 
 
 class Manifest(_Stored):
-    """What stands in ``manifest.json``."""
+    """What stands in ``manifest.json``. ``listing`` are the documents that hold lists of names."""
 
     built_by: BuiltBy
     corpus: str
@@ -92,14 +109,13 @@ class Manifest(_Stored):
     passages: int
     sentences: int
     dim: int
+    choice: IndexChoice
+    listing: list[str]
     files: dict[str, _File]
     canaries: list[_Canary]
 
 
-#: A stored passage: number of its document, start, end, headings, its sentences' offsets, page.
-_StoredPassage = tuple[int, int, int, tuple[str, ...], tuple[tuple[int, int], ...], int | None]
-_DOCUMENTS = TypeAdapter(tuple[Document, ...])
-_PASSAGES = TypeAdapter(tuple[_StoredPassage, ...])
+_DOCUMENT = TypeAdapter(Document)
 _VOCABULARY = TypeAdapter(Vocabulary)
 
 
@@ -107,17 +123,17 @@ _VOCABULARY = TypeAdapter(Vocabulary)
 class Snapshot:
     """One state of the corpus, ready to be searched. Row ``i`` of ``vectors`` stands for ``passages[i]``.
 
-    Rows ``sentence_rows[i]`` to ``sentence_rows[i + 1]`` of ``sentence_vectors``, shape ``(sentences, dim)``, float16,
-    stand for the sentences of ``passages[i]``. ``rows`` holds the rows of each document's passages, in reading order;
-    ``document_rows[i]`` the first row of the document of ``passages[i]`` and the first row after it.
+    Rows ``sentence_rows[i]`` to ``sentence_rows[i + 1]`` of ``sentence_vectors`` stand for the sentences of
+    ``passages[i]``. ``rows`` holds the rows of each document's passages, in reading order; ``document_rows[i]`` the
+    first row of the document of ``passages[i]`` and the first row after it.
     """
 
     id: str
     manifest: Manifest
-    documents: Mapping[str, Document]
-    passages: tuple[Passage, ...]
-    vectors: faiss.Index
-    sentence_vectors: npt.NDArray[np.float16]
+    documents: Documents
+    passages: Passages
+    vectors: Vectors
+    sentence_vectors: SentenceVectors
     sentence_rows: npt.NDArray[np.int64]
     rows: Mapping[str, range]
     document_rows: npt.NDArray[np.int64]
@@ -133,7 +149,7 @@ class Snapshot:
     def passage(self, name: str) -> Passage | None:
         """Return the passage with an id, if there is one."""
         run = self.rows.get(name.rpartition("#")[0], range(0))
-        return next((self.passages[row] for row in run if self.passages[row].id == name), None)
+        return next((passage for row in run if (passage := self.passages[row]).id == name), None)
 
 
 # --- building ---------------------------------------------------------------------------------------------------------
@@ -151,7 +167,10 @@ def built_by(encoder: str, aim: int) -> BuiltBy:
 
 def corpus_digest(documents: Iterable[Document]) -> str:
     """Return the sha256 of what the documents hold, as the readers understood it."""
-    return hashlib.sha256(_DOCUMENTS.dump_json(tuple(documents))).hexdigest()
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(_DOCUMENT.dump_json(document) + b"\n")
+    return digest.hexdigest()
 
 
 def publish(
@@ -161,15 +180,20 @@ def publish(
     *,
     aim: int,
     progress: Callable[[int], Progress] | None = None,
+    factory: str | None = None,
+    before: Snapshot | None = None,
 ) -> str:
     """Build a snapshot of some documents, put it in use, and return its id.
 
     Until the last step the snapshot in use is not touched; when anything fails it stays in use.
 
     :param aim: the length a passage aims at, in tokens.
+    :param factory: what FAISS' ``index_factory`` should make; ``None`` chooses by size.
+    :param before: a snapshot that the same encoder and splitter built; the passages and vectors of documents that are
+        still the same are taken from it.
     :param progress: told how many texts will be encoded; what it returns is told how many are done.
     :raises IndexLocked: if another process is building in the same folder.
-    :raises SnapshotError: if the disk refuses, with its reason.
+    :raises SnapshotError: if the disk refuses, with its reason, or FAISS cannot build the index that is asked for.
     """
     try:
         (index / "snapshots").mkdir(parents=True, exist_ok=True)
@@ -179,7 +203,7 @@ def publish(
             folder = index / "snapshots" / f".building-{os.getpid()}"
             try:
                 folder.mkdir()
-                manifest = _write(documents, encoder, folder, aim, progress)
+                manifest = _write(documents, encoder, folder, aim, progress, factory, before)
                 snapshot_id = hashlib.sha256(manifest).hexdigest()
                 home = index / "snapshots" / snapshot_id
                 if home.exists():  # damaged, or it would not have been built again
@@ -193,37 +217,40 @@ def publish(
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         raise SnapshotError(f"the snapshot could not be written: {error.strerror or error}{place}") from error
+    except ValueError as error:
+        raise SnapshotError(f"the snapshot could not be built: {error}") from error
     return snapshot_id
 
 
 def _write(
-    documents: Sequence[Document], encoder: Encoder, folder: Path, aim: int, progress: Callable[[int], Progress] | None
+    documents: Sequence[Document],
+    encoder: Encoder,
+    folder: Path,
+    aim: int,
+    progress: Callable[[int], Progress] | None,
+    factory: str | None,
+    before: Snapshot | None,
 ) -> bytes:
     """Write every file of a snapshot and return its manifest."""
     by_id = {document.id: document for document in documents}
-    numbers = {document.id: number for number, document in enumerate(documents)}
-    passages = [passage for document in documents for passage in split(document, encoder, aim=aim)]
-    sentences = [text for p in passages for text in sentence_texts(by_id[p.document], p, encoder)]
-    texts = [encoder_text(by_id[passage.document], passage, encoder) for passage in passages]
-    vectors = encoder.encode_passages(texts + sentences, progress(len(texts) + len(sentences)) if progress else None)
-    index = faiss.IndexFlatIP(encoder.dim)
-    if passages:
-        index.add(vectors[: len(texts)])
+    same = {name: rows for name, rows in (before.rows if before else {}).items() if _is_same(before, by_id.get(name))}
+    passages: list[Passage] = []
+    for document in documents:
+        rows = same.get(document.id)
+        passages += before.passages[rows.start : rows.stop] if before and rows else split(document, encoder, aim=aim)
+    vectors, sentence_vectors = _vectors(by_id, passages, encoder, progress, before, same)
+    index, choice = build_index(vectors, factory)
+    searched = Vectors(index, vectors, choice)
     canaries = []
     for row in sorted({round(n) for n in np.linspace(0, len(passages) - 1, min(_CANARIES, len(passages)))}):
         question = passages[row].sentence_text(0)[:_CANARY_CHARACTERS]
-        canaries.append(_Canary(question=question, passage=_nearest(index, encoder.encode_question(question))))
+        canaries.append(_Canary(question=question, passage=_nearest(searched, encoder, question)))
 
-    _write_file(folder / "documents.json", _DOCUMENTS.dump_json(tuple(documents)))
-    stored = [
-        (numbers[passage.document], passage.start, passage.end, passage.headings, passage.sentences, passage.page)
-        for passage in passages
-    ]
-    _write_file(folder / "passages.json", json.dumps(stored, ensure_ascii=False).encode())
-    _write_file(folder / "passages.faiss", faiss.serialize_index(index).tobytes())
-    buffer = io.BytesIO()
-    np.save(buffer, vectors[len(texts) :].astype(np.float16), allow_pickle=False)
-    _write_file(folder / "sentences.npy", buffer.getvalue())
+    for name, data in stored(documents, passages):
+        _write_file(folder / name, data)
+    _write_file(folder / "passages.faiss", faiss.serialize_index(index).data)
+    _write_file(folder / "passage_vectors.npy", npy(vectors))
+    _write_file(folder / "sentence_vectors.npy", npy(sentence_vectors))
     _write_file(folder / "vocabulary.json", _VOCABULARY.dump_json(learn(document.text for document in documents)))
     (folder / "lexical").mkdir()
     with_context = [context_of(by_id[p.document].source.title, p.headings) + p.text for p in passages]
@@ -241,8 +268,10 @@ def _write(
         corpus=corpus_digest(documents),
         documents=len(documents),
         passages=len(passages),
-        sentences=len(sentences),
+        sentences=len(sentence_vectors),
         dim=encoder.dim,
+        choice=choice,
+        listing=[document.id for document in documents if any(True for _ in name_lists(document))],
         files=files,
         canaries=canaries,
     )
@@ -252,13 +281,65 @@ def _write(
     return data
 
 
+def _is_same(before: Snapshot | None, document: Document | None) -> bool:
+    return before is not None and document is not None and before.documents[document.id] == document
+
+
+def _vectors(
+    documents: Mapping[str, Document],
+    passages: Sequence[Passage],
+    encoder: Encoder,
+    progress: Callable[[int], Progress] | None,
+    before: Snapshot | None,
+    same: Mapping[str, range],
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int8]]:
+    """Return the vectors of passages and sentences as they are stored: those before where the document is the same,
+    else new ones."""
+    sentence_rows = np.cumsum([0, *(len(passage.sentences) for passage in passages)], dtype=np.int64)
+    vectors = np.zeros((len(passages), encoder.dim), dtype=np.float16)
+    sentence_vectors = in_eight_bits(np.zeros((int(sentence_rows[-1]), encoder.dim), dtype=np.float32))
+    new: list[int] = []
+    row = 0
+    for name, run in groupby(passages, key=lambda passage: passage.document):
+        count = sum(1 for _ in run)
+        if before is not None and name in same:
+            old = same[name]
+            vectors[row : row + count] = before.vectors.stored[old.start : old.stop]
+            first, last = before.sentence_rows[old.start], before.sentence_rows[old.stop]
+            at = sentence_rows[row]
+            sentence_vectors[at : at + last - first] = before.sentence_vectors.stored[first:last]
+        else:
+            new += range(row, row + count)
+        row += count
+    texts = (encoder_text(documents[passages[row].document], passages[row], encoder) for row in new)
+    sentences = (
+        text for row in new for text in sentence_texts(documents[passages[row].document], passages[row], encoder)
+    )
+    total = len(new) + int((sentence_rows[1:] - sentence_rows[:-1])[new].sum())
+    report = progress(total) if progress else None
+    places = chain(new, (at for row in new for at in range(sentence_rows[row], sentence_rows[row + 1])))
+    done = 0
+    for kind, some in ((vectors, texts), (sentence_vectors, sentences)):
+        while batch := list(islice(some, _BATCH)):
+            rows = list(islice(places, len(batch)))
+            told = partial(_told, report, done) if report else None
+            found = encoder.encode_passages(batch, told)
+            kind[rows] = found if kind is vectors else in_eight_bits(found)
+            done += len(batch)
+    return vectors, sentence_vectors
+
+
+def _told(report: Progress, before: int, done: int) -> None:
+    report(before + done)
+
+
 def _lexical_names(folder: Path) -> list[str]:
     return sorted(f"lexical/{path.name}" for path in (folder / "lexical").iterdir() if path.suffix != ".lock")
 
 
 def _file(path: Path) -> _File:
-    data = path.read_bytes()
-    return _File(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    with open(path, "rb") as file:
+        return _File(size=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
 @contextlib.contextmanager
@@ -274,7 +355,7 @@ def _locked(index: Path) -> Iterator[None]:
         lock.release()
 
 
-def _write_file(path: Path, data: bytes) -> None:
+def _write_file(path: Path, data: bytes | memoryview) -> None:
     with open(path, "xb") as file:
         file.write(data)
         file.flush()
@@ -385,7 +466,7 @@ def check_builder(manifest: Manifest, expected: BuiltBy) -> None:
             raise SnapshotMismatch(what, str(then), str(now))
 
 
-def open_snapshot(index: Path, snapshot_id: str, encoder: Encoder, *, aim: int) -> Snapshot:
+def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int) -> Snapshot:
     """Open a snapshot after checking every byte of it.
 
     :param encoder: the encoder that built it; also answers the canaries.
@@ -393,67 +474,65 @@ def open_snapshot(index: Path, snapshot_id: str, encoder: Encoder, *, aim: int) 
     :raises SnapshotDamaged: if a file is missing or differs from what was published.
     :raises SnapshotMismatch: if another encoder or splitter built it.
     """
-    manifest = read_manifest(index, snapshot_id)
+    manifest = read_manifest(folder, snapshot_id)
     check_builder(manifest, built_by(encoder.fingerprint, aim))
-    files = checked_files(index, snapshot_id, manifest)
+    files = checked_files(folder, snapshot_id, manifest)
     try:
-        documents = _DOCUMENTS.validate_json(files["documents.json"])
-        passages = tuple(
-            Passage(
-                documents[number].id, start, end, documents[number].text[start:end], headings,
-                tuple(Span(*sentence) for sentence in sentences), page,
-            )
-            for number, start, end, headings, sentences, page in _PASSAGES.validate_json(files["passages.json"])
-        )  # fmt: skip
-        vectors = faiss.deserialize_index(np.frombuffer(files["passages.faiss"], dtype=np.uint8))
-        sentence_vectors = np.load(io.BytesIO(files["sentences.npy"]), allow_pickle=False)
-        vocabulary = _VOCABULARY.validate_json(files["vocabulary.json"])
+        documents = Documents(files["documents.json"], files["texts.bin"], files["blocks.bin"])
+        passages = Passages(
+            files["passages.npy"], files["sentences.npy"], files["headings.json"], files["texts.bin"], documents
+        )
+        index = _open_faiss(files["passages.faiss"])
+        vectors = open_vectors(index, files["passage_vectors.npy"], manifest.choice)
+        sentence_vectors = SentenceVectors(files["sentence_vectors.npy"])
+        vocabulary = _VOCABULARY.validate_json(bytes(files["vocabulary.json"]))
         lexical = _open_lexical(files)
-    except (ValueError, RuntimeError, IndexError, OSError) as error:
+        lists = tuple(names for name in manifest.listing for names in name_lists(documents[name]))
+    except (ValueError, RuntimeError, LookupError, OSError) as error:
         raise SnapshotDamaged(snapshot_id, f"cannot be parsed ({type(error).__name__})") from error
-    rows = _rows(passages)
-    sentence_rows = np.cumsum([0, *(len(passage.sentences) for passage in passages)], dtype=np.int64)
+    rows = passages.rows_of_documents()
     sound = (
-        isinstance(vectors, faiss.IndexFlat)
-        and vectors.metric_type == faiss.METRIC_INNER_PRODUCT
-        and vectors.d == manifest.dim == encoder.dim
-        and vectors.ntotal == len(passages) == manifest.passages == len(lexical)
-        and sentence_vectors.shape == (sentence_rows[-1], manifest.dim)
-        and sentence_vectors.dtype == np.float16
-        and sum(map(len, rows.values())) == len(passages)
-        and len(documents) == manifest.documents == len({document.id for document in documents})
+        (len(vectors), vectors.dim) == (manifest.passages, manifest.dim)
+        and manifest.dim == encoder.dim
+        and len(passages) == manifest.passages == len(lexical)
+        and sentence_vectors.shape == (passages.sentence_rows[-1], manifest.dim)
+        and len(documents) == manifest.documents
     )
     if not sound:
         raise SnapshotDamaged(snapshot_id, "its counts and dimensions do not fit each other")
     for canary in manifest.canaries:
-        if _nearest(vectors, encoder.encode_question(canary.question)) != canary.passage:
+        if _nearest(vectors, encoder, canary.question) != canary.passage:
             raise SnapshotDamaged(snapshot_id, "a canary question no longer finds its passage")
+    document_rows = np.zeros((len(passages), 2), dtype=np.int64)
+    for run in rows.values():
+        document_rows[run.start : run.stop] = run.start, run.stop
     return Snapshot(
         id=snapshot_id,
         manifest=manifest,
-        documents={document.id: document for document in documents},
+        documents=documents,
         passages=passages,
         vectors=vectors,
         sentence_vectors=sentence_vectors,
-        sentence_rows=sentence_rows,
+        sentence_rows=passages.sentence_rows,
         rows=rows,
-        document_rows=np.array([(run.start, run.stop) for run in rows.values() for _ in run], np.int64).reshape(-1, 2),
+        document_rows=document_rows,
         lexical=lexical,
         vocabulary=vocabulary,
-        lists=tuple(names for document in documents for names in name_lists(document)),
+        lists=lists,
     )
 
 
-def _rows(passages: Sequence[Passage]) -> dict[str, range]:
-    """The rows of each document; its passages stand together."""
-    rows: dict[str, range] = {}
-    for name, run in groupby(enumerate(passages), key=lambda numbered: numbered[1].document):
-        first, *rest = (row for row, _ in run)
-        rows[name] = range(first, first + len(rest) + 1)
-    return rows
+def _open_faiss(content: Content) -> faiss.Index:
+    """Bytes are parsed; what is mapped stays where it is."""
+    data = np.frombuffer(content, dtype=np.uint8)
+    if isinstance(content, bytes):
+        return faiss.deserialize_index(data)
+    index = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(data), data.size))  # type: ignore[attr-defined]
+    index.mapped = content  # type: ignore[attr-defined]  # kept open as long as the index is used
+    return index
 
 
-def _open_lexical(files: Mapping[str, bytes]) -> Lexical:
+def _open_lexical(files: Mapping[str, Content]) -> Lexical:
     """Open the lexical index from a private copy of the checked bytes: tantivy reads files, and writes beside them.
 
     The copy can be removed at once, as tantivy keeps the files mapped that it has opened.
@@ -465,12 +544,14 @@ def _open_lexical(files: Mapping[str, bytes]) -> Lexical:
         return Lexical(Path(copy))
 
 
-def checked_files(index: Path, snapshot_id: str, manifest: Manifest) -> dict[str, bytes]:
-    """Return the bytes of every file, each equal to what was published; parsing uses these, not the disk again.
+def checked_files(index: Path, snapshot_id: str, manifest: Manifest) -> dict[str, Content]:
+    """Return the content of every file, each equal to what was published; parsing uses these, not the disk again.
 
     :raises SnapshotDamaged: naming the first file that is not what was published.
     """
     folder = index / "snapshots" / snapshot_id
+    size = sum(file.size for file in manifest.files.values())
+    mapped = size > _MAPPED_BEYOND * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     files = {}
     for name, expected in manifest.files.items():
         if not _FILE.fullmatch(name):
@@ -479,20 +560,28 @@ def checked_files(index: Path, snapshot_id: str, manifest: Manifest) -> dict[str
         try:
             if path.stat().st_size != expected.size:
                 raise SnapshotDamaged(snapshot_id, f"{name} has {path.stat().st_size:,} bytes, not {expected.size:,}")
-            data = path.read_bytes()
+            content = _mapped(path) if mapped and expected.size else path.read_bytes()
         except OSError as error:
             raise SnapshotDamaged(snapshot_id, f"{name}: {error.strerror}") from error
-        if hashlib.sha256(data).hexdigest() != expected.sha256:
+        if hashlib.sha256(content).hexdigest() != expected.sha256:
             raise SnapshotDamaged(snapshot_id, f"{name} is not what was published")
-        files[name] = data
+        if isinstance(content, mmap):
+            content.madvise(MADV_DONTNEED)  # reading it for the digest has filled the memory with it
+        files[name] = content
     for name in _FLAT:
         if name not in files:
             raise SnapshotDamaged(snapshot_id, f"{name} is not in its manifest")
     return files
 
 
-def _nearest(index: faiss.Index, question: Embeddings) -> int:
+def _mapped(path: Path) -> mmap:
+    with open(path, "rb") as file:
+        return mmap(file.fileno(), 0, access=ACCESS_READ)
+
+
+def _nearest(vectors: Vectors, encoder: Encoder, question: str) -> int:
     """The row of the nearest passage; among rows as near as float32 can tell apart, the first."""
-    scores, rows = index.search(question, 4)
-    best = scores[0][0]
-    return int(min(row for score, row in zip(scores[0], rows[0], strict=True) if row >= 0 and score >= best - 1e-4))
+    vector = encoder.encode_question(question)[0]
+    rows = vectors.nearest(vector, 4)
+    cosines = vectors.of(rows) @ vector
+    return int(rows[cosines >= cosines.max() - 1e-4].min())

@@ -86,6 +86,11 @@ class Document:
     blocks: tuple[Block, ...]
     questions: tuple[str, ...] = ()
 
+    @property
+    def characters(self) -> int:
+        """Length of the text."""
+        return len(self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -152,6 +157,19 @@ class Hit:
     elsewhere: tuple[Passage, ...] = ()
 
 
+class Sourced(Protocol):
+    """A document, or a record of one."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def source(self) -> Source: ...
+    @property
+    def characters(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Limits a search. Each list names what may be returned; an empty one does not limit."""
@@ -160,7 +178,7 @@ class Filters:
     document: tuple[str, ...] = ()
     language: tuple[str, ...] = ()
 
-    def admit(self, document: Document) -> bool:
+    def admit(self, document: Sourced) -> bool:
         """Whether a document may be quoted."""
         source = document.source
         return (

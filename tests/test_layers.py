@@ -14,7 +14,7 @@ ORDER = """
     types errors settings
     documents.content documents.canonical documents.builder documents.frontmatter documents.html documents.markdown
     documents.plain documents
-    folding passages model encoder export
+    folding passages store vectors model encoder export
     lexical language vocabulary lists snapshot question query conversation search confidence calibrate explain answer
     engine evaluate report widget widget.words widget.assets doctor
     widget.pages api api.schemas api.limits api.observe api.routes api.pages api.app

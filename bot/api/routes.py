@@ -98,14 +98,14 @@ def count(request: Request, answer: Answer) -> None:
 @v1.get("/documents", operation_id="documents", responses=_UNREADY)
 def documents(bot: CurrentBot) -> DocumentsOut:
     """List the documents that can be quoted, by id."""
-    found = [DocumentOut.of(document) for document in bot.snapshot.documents.values()]
+    found = [DocumentOut.of(record) for record in bot.snapshot.documents.records]
     return DocumentsOut(documents=found, snapshot=bot.snapshot.id)
 
 
 @v1.get("/documents/{document_id:path}", operation_id="document", responses=_NOT_HERE)
 def document(document_id: str, bot: CurrentBot) -> DocumentTextOut:
     """Return a document's source record and the canonical text that every offset refers to."""
-    return DocumentTextOut.of(find(bot, document_id))
+    return DocumentTextOut.with_text(find(bot, document_id))
 
 
 def find(bot: Bot, document_id: str) -> Document:

@@ -21,6 +21,7 @@ from bot.types import (
     Passage,
     Scores,
     Source,
+    Sourced,
     Status,
     Turn,
 )
@@ -237,7 +238,7 @@ class DocumentOut(SourceOut):
     characters: int
 
     @classmethod
-    def of(cls, document: Document) -> DocumentOut:
+    def of(cls, document: Sourced) -> DocumentOut:
         return cls(**_record(document))
 
 
@@ -245,11 +246,11 @@ class DocumentTextOut(DocumentOut):
     text: str = Field(description="the canonical text that every offset refers to")
 
     @classmethod
-    def of(cls, document: Document) -> DocumentTextOut:
+    def with_text(cls, document: Document) -> DocumentTextOut:
         return cls(**_record(document), text=document.text)
 
 
-def _record(document: Document) -> dict[str, object]:
+def _record(document: Sourced) -> dict[str, object]:
     source: Source = document.source
     return {
         "id": document.id,
@@ -263,7 +264,7 @@ def _record(document: Document) -> dict[str, object]:
         "language": source.language,
         "licence": source.licence,
         "verbatim": source.verbatim,
-        "characters": len(document.text),
+        "characters": document.characters,
     }
 
 

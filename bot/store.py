@@ -1,0 +1,264 @@
+"""Documents and passages on disk, each made when it is asked for.
+
+A corpus of a million passages would fill the memory with objects that nobody asks for, so what is kept open is bytes
+and numbers, which may be memory-mapped: ``texts.bin`` holds the canonical texts one after the other in UTF-8,
+``blocks.bin`` their blocks as JSON, ``documents.json`` a record of each document, ``passages.npy`` where each passage
+stands, ``sentences.npy`` where each sentence does, ``headings.json`` the heading trails.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from mmap import mmap
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import TypeAdapter
+
+from bot.types import Block, Document, Passage, Source, Span
+
+#: What a file holds: read, or mapped where it is large.
+Content: TypeAlias = bytes | mmap
+
+#: One passage: number of its document; its offsets; its bytes in ``texts.bin``; number of its heading trail; its page,
+#: 0 for none; the number of its first sentence.
+_PLACE = np.dtype(
+    [
+        ("document", "<u4"),
+        ("start", "<u4"),
+        ("end", "<u4"),
+        ("first_byte", "<u8"),
+        ("last_byte", "<u8"),
+        ("headings", "<u4"),
+        ("page", "<u4"),
+        ("sentence", "<u8"),
+    ]
+)
+_SENTENCE = np.dtype("<u4")
+
+#: Documents that are kept once made.
+_KEPT = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A document without its text, which has ``characters`` and ends, like its blocks, at a byte of their files."""
+
+    id: str
+    sha256: str
+    source: Source
+    questions: tuple[str, ...]
+    characters: int
+    text_end: int
+    blocks_end: int
+
+
+_RECORDS = TypeAdapter(tuple[Record, ...])
+_BLOCKS = TypeAdapter(tuple[Block, ...])
+_TRAILS = TypeAdapter(tuple[tuple[str, ...], ...])
+
+
+class Documents(Mapping[str, Document]):
+    """The documents by id, in corpus order. Threads may share one.
+
+    :raises ValueError: if the files do not fit each other.
+    """
+
+    def __init__(self, records: Content, texts: Content, blocks: Content) -> None:
+        self.records = _RECORDS.validate_json(bytes(records))
+        self._texts, self._blocks = texts, blocks
+        self._numbers = {record.id: number for number, record in enumerate(self.records)}
+        self.starts = [0, *(record.text_end for record in self.records)]
+        self._block_starts = [0, *(record.blocks_end for record in self.records)]
+        if (
+            len(self._numbers) != len(self.records)
+            or any(sorted(ends) != ends for ends in (self.starts, self._block_starts))
+            or (self.starts[-1], self._block_starts[-1]) != (len(texts), len(blocks))
+            or any(len(self._text(number)) != record.characters for number, record in enumerate(self.records))
+        ):
+            raise ValueError("documents do not fit their texts")
+        self._made = lru_cache(_KEPT)(self._make)
+
+    def _text(self, number: int) -> str:
+        return self._texts[self.starts[number] : self.starts[number + 1]].decode()
+
+    def _make(self, name: str) -> Document:
+        number = self._numbers[name]
+        record = self.records[number]
+        blocks = _BLOCKS.validate_json(self._blocks[self._block_starts[number] : self._block_starts[number + 1]])
+        return Document(record.id, record.sha256, record.source, self._text(number), blocks, record.questions)
+
+    def __getitem__(self, name: str) -> Document:
+        return self._made(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._numbers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def record(self, name: str) -> Record:
+        """Return what is known of a document without reading it."""
+        return self.records[self._numbers[name]]
+
+
+class Passages(Sequence[Passage]):
+    """The passages in corpus order. Threads may share one.
+
+    :raises ValueError: if the files do not fit each other, or the documents.
+    """
+
+    def __init__(
+        self, places: Content, sentences: Content, headings: Content, texts: Content, documents: Documents
+    ) -> None:
+        self._places = array(places, _PLACE)
+        self._sentences = array(sentences, _SENTENCE)
+        self._trails = _TRAILS.validate_json(bytes(headings))
+        self._texts = texts
+        self._ids = tuple(documents)
+        self.sentence_rows = np.append(self._places["sentence"], len(self._sentences)).astype(np.int64)
+        self._check(documents)
+
+    def _check(self, documents: Documents) -> None:
+        """Every passage lies in its document, in order, and every sentence in its passage; bytes fit characters."""
+        places, sentences, rows = self._places, self._sentences.astype(np.int64), self.sentence_rows
+        numbers, lengths = places["document"], np.array([record.characters for record in documents.records], np.int64)
+        starts, ends = places["start"].astype(np.int64), places["end"].astype(np.int64)
+        if not (places.ndim == 1 and sentences.ndim == 2 and sentences.shape[1] == 2 and rows[0] == 0):
+            raise ValueError("the passages have another form")
+        if not len(places):
+            return
+        counts = np.diff(rows)
+        owners = np.repeat(np.arange(len(places)), np.maximum(counts, 0))
+        follows = owners[1:] == owners[:-1]
+        sound = (
+            (counts > 0).all()
+            and (np.diff(numbers.astype(np.int64)) >= 0).all()
+            and numbers[-1] < len(lengths)
+            and (starts < ends).all()
+            and (ends <= lengths[numbers]).all()
+            and places["headings"].max() < len(self._trails)
+            and (sentences[:, 0] < sentences[:, 1]).all()
+            and (sentences[:, 0] >= starts[owners]).all()
+            and (sentences[:, 1] <= ends[owners]).all()
+            and (sentences[1:, 0] >= sentences[:-1, 1])[follows].all()
+            and (places["first_byte"].astype(np.int64) >= np.array(documents.starts)[numbers]).all()
+            and (places["last_byte"].astype(np.int64) <= np.array(documents.starts)[numbers + 1]).all()
+            and all(len(self._text(place)) == place["end"] - place["start"] for place in places)
+        )
+        if not sound:
+            raise ValueError("the passages do not fit their documents")
+
+    def _text(self, place: np.void) -> str:
+        return self._texts[int(place["first_byte"]) : int(place["last_byte"])].decode()
+
+    @overload
+    def __getitem__(self, row: int) -> Passage: ...
+    @overload
+    def __getitem__(self, row: slice) -> tuple[Passage, ...]: ...
+    def __getitem__(self, row: int | slice) -> Passage | tuple[Passage, ...]:
+        if isinstance(row, slice):
+            return tuple(self[number] for number in range(*row.indices(len(self))))
+        row = range(len(self))[row]
+        place = self._places[row]
+        first, last = self.sentence_rows[row], self.sentence_rows[row + 1]
+        return Passage(
+            document=self._ids[place["document"]],
+            start=int(place["start"]),
+            end=int(place["end"]),
+            text=self._text(place),
+            headings=self._trails[place["headings"]],
+            sentences=tuple(Span(start, end) for start, end in self._sentences[first:last].tolist()),
+            page=int(place["page"]) or None,
+        )
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def rows_of_documents(self) -> dict[str, range]:
+        """Return the rows of each document that has passages; they stand together."""
+        numbers = self._places["document"]
+        firsts = np.flatnonzero(np.diff(numbers, prepend=-1) != 0).tolist() if len(numbers) else []
+        bounds = zip(firsts, [*firsts[1:], len(numbers)], strict=True)
+        return {self._ids[numbers[first]]: range(first, last) for first, last in bounds}
+
+
+def stored(documents: Sequence[Document], passages: Sequence[Passage]) -> Iterator[tuple[str, bytes]]:
+    """Yield the files that :class:`Documents` and :class:`Passages` open, by name.
+
+    :param passages: of the documents, in the same order.
+    """
+    texts = [document.text.encode() for document in documents]
+    blocks = [_BLOCKS.dump_json(document.blocks) for document in documents]
+    yield "texts.bin", b"".join(texts)
+    yield "blocks.bin", b"".join(blocks)
+    text_ends, block_ends = list(accumulate(map(len, texts))), list(accumulate(map(len, blocks)))
+    records = (
+        Record(document.id, document.sha256, document.source, document.questions, len(document.text), text_end, end)
+        for document, text_end, end in zip(documents, text_ends, block_ends, strict=True)
+    )
+    yield "documents.json", _RECORDS.dump_json(tuple(records))
+    trails: dict[tuple[str, ...], int] = {}
+    sentence_rows = list(accumulate((len(passage.sentences) for passage in passages), initial=0))
+    starts = dict(zip((document.id for document in documents), [0, *text_ends], strict=False))
+    numbers = {document.id: number for number, document in enumerate(documents)}
+    places = np.zeros(len(passages), dtype=_PLACE)
+    for row, (passage, (first, last)) in enumerate(zip(passages, _bytes_of(documents, passages), strict=True)):
+        number = numbers[passage.document]
+        places[row] = (
+            number,
+            passage.start,
+            passage.end,
+            starts[passage.document] + first,
+            starts[passage.document] + last,
+            trails.setdefault(passage.headings, len(trails)),
+            passage.page or 0,
+            sentence_rows[row],
+        )
+    yield "passages.npy", npy(places)
+    yield "headings.json", json.dumps(list(trails), ensure_ascii=False).encode()
+    spans = [span for passage in passages for span in passage.sentences]
+    yield "sentences.npy", npy(np.array(spans, dtype=_SENTENCE).reshape(-1, 2))
+
+
+def _bytes_of(documents: Sequence[Document], passages: Sequence[Passage]) -> Iterator[tuple[int, int]]:
+    """Yield where each passage begins and ends among the bytes of its document's text."""
+    texts = {document.id: document.text for document in documents}
+    document, at, byte = "", 0, 0
+    for passage in passages:  # in reading order, so that no text is counted twice
+        if passage.document != document:
+            document, at, byte = passage.document, 0, 0
+        byte += len(texts[document][at : passage.start].encode())
+        at = passage.start
+        yield byte, byte + len(passage.text.encode())
+
+
+def npy(values: npt.NDArray[Any]) -> bytes:
+    """Return an array as the bytes of a ``.npy`` file."""
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def array(content: Content, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return the array in a ``.npy`` file, without a copy.
+
+    :raises ValueError: if it is no such file, of another type, or of another size.
+    """
+    head = io.BytesIO(content[:1_024])
+    if np.lib.format.read_magic(head) != (1, 0):
+        raise ValueError("another version of .npy")
+    shape, columns_first, found = np.lib.format.read_array_header_1_0(head)
+    if found != dtype or columns_first or len(content) != head.tell() + math.prod(shape) * found.itemsize:
+        raise ValueError(f"holds {found} in {shape}, or is cut")
+    return np.frombuffer(content, dtype, count=math.prod(shape), offset=head.tell()).reshape(shape)

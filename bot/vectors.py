@@ -1,0 +1,239 @@
+"""The vectors of a snapshot: FAISS names the nearest passages, and what is stored says how near they are.
+
+Up to ``EXACT`` passages FAISS compares the question with each of them. Beyond that it looks into the nearest of many
+cells only (inverted file: Jégou, Douze and Schmid, "Product Quantization for Nearest Neighbor Search", 2011), each
+vector in 8 bits a dimension; how many cells is chosen when the index is built, so that it finds what an exact search
+would, and measured. Cosines always come from the stored rows: passages in 16 bits, sentences in 8 with a scale of
+their own (off by less than 0.002).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from bot.store import Content, array
+from bot.types import Embeddings
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Rows: TypeAlias = npt.NDArray[np.int64]
+
+#: Passages up to which an exact search is fast: one core compares 30,000 vectors of 384 numbers in about 2 ms.
+EXACT = 30_000
+
+#: The exact index, as FAISS' ``index_factory`` calls it.
+FLAT = "Flat"
+
+#: What a search in cells must find of what an exact one finds, at ten results, and the questions it is tried with.
+_RECALL, _RECALL_AT, _TRIED = 0.99, 10, 300
+_CELLS_LOOKED_INTO = (8, 16, 32, 64, 128, 256, 512, 1_024)
+
+#: Vectors for each cell that the cells are learnt from.
+_LEARNT_FROM = 40
+
+#: Rows that are read at a time.
+_BATCH = 50_000
+
+#: Nearest passages that FAISS is asked for, for each that is wanted: its own order is only nearly right.
+_SPARE = 3
+
+#: Passages up to which a search among some of them compares all of these.
+_FEW = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class IndexChoice:
+    """How the nearest passages are found: FAISS' name of the index, how many cells are looked into (0: all is), and the
+    share of the ten nearest that was found among ``tried`` vectors (1 for an exact index)."""
+
+    factory: str
+    cells: int = 0
+    recall: float = 1.0
+    tried: int = 0
+
+    def __str__(self) -> str:
+        if self.factory == FLAT:
+            return "exact search"
+        return (
+            f"{self.factory}, {self.cells} cells looked into, finds {self.recall:.3f} of the {_RECALL_AT} nearest "
+            f"({self.tried} tried)"
+        )
+
+
+class Vectors:
+    """One vector for each passage. Reads only; threads may share one.
+
+    :param index: FAISS index over the same rows, inner product.
+    :param rows: shape ``(passages, dim)``, float16.
+    """
+
+    def __init__(self, index: faiss.Index, rows: npt.NDArray[np.float16], choice: IndexChoice) -> None:
+        self._index, self.stored, self._choice = index, rows, choice
+        self.dim = rows.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def of(self, rows: Rows | slice) -> Floats:
+        """Return the vectors of some passages, one row for each."""
+        return self.stored[rows].astype(np.float32)
+
+    def nearest(self, vector: Floats, count: int, only: Rows | None = None) -> Rows:
+        """Return the passages nearest to a vector, best first.
+
+        FAISS fills the places it has no result for with -1, which Python would read as the last passage
+        (github.com/facebookresearch/faiss/issues/1731): those are dropped.
+
+        :param only: the passages to look among; all when ``None``.
+        """
+        if only is not None and len(only) <= _FEW:
+            found = only
+        elif self._choice.factory == FLAT:
+            return self._search(vector, count, only)
+        else:
+            found = self._search(vector, _SPARE * count, only)
+        return found[np.argsort(-(self.of(found) @ vector), kind="stable")[:count]]
+
+    def _search(self, vector: Floats, count: int, only: Rows | None) -> Rows:
+        how = None
+        if only is not None or self._choice.cells:
+            how = _parameters(self._choice.cells, only)
+        _, rows = self._index.search(vector[None], count, params=how)
+        found: Rows = rows[0][rows[0] >= 0]
+        return found
+
+
+def _parameters(cells: int, only: Rows | None) -> faiss.SearchParameters:
+    """Fewer passages stand in more cells."""
+    kind = faiss.SearchParametersIVF if cells else faiss.SearchParameters
+    options: dict[str, object] = {"nprobe": 4 * cells if only is not None else cells} if cells else {}
+    if only is not None:
+        options["sel"] = faiss.IDSelectorBatch(only)
+    return kind(**options)
+
+
+def build_index(rows: npt.NDArray[np.float16], factory: str | None = None) -> tuple[faiss.Index, IndexChoice]:
+    """Build the FAISS index over some rows.
+
+    :param rows: shape ``(passages, dim)``; each of length 1.
+    :param factory: what FAISS' ``index_factory`` should make; ``None`` chooses by size.
+    :raises ValueError: if FAISS knows no such index, or cannot build it from so few rows.
+    """
+    count, dim = rows.shape
+    factory = factory or chosen_factory(count)
+    try:
+        index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+        if not index.is_trained:
+            index.train(_sample(rows, _LEARNT_FROM * _cells(count)))
+    except RuntimeError as error:
+        raise ValueError(f"FAISS cannot build an index {factory!r} of {count:,} passages") from error
+    for start in range(0, count, _BATCH):
+        index.add(rows[start : start + _BATCH].astype(np.float32))
+    if factory == FLAT:
+        return index, IndexChoice(FLAT)
+    return index, _tried(index, rows, factory)
+
+
+def chosen_factory(count: int) -> str:
+    """Return FAISS' name of the index that suits a number of passages."""
+    return FLAT if count <= EXACT else f"IVF{_cells(count)},SQ8"
+
+
+def _cells(count: int) -> int:
+    """The power of two next to four times the root: as many cells as a cell has passages, about."""
+    return 1 << round(math.log2(max(4 * math.sqrt(count), 1)))
+
+
+def _sample(rows: npt.NDArray[np.float16], count: int) -> Floats:
+    """Rows drawn evenly from all over."""
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))
+    return rows[chosen].astype(np.float32)
+
+
+def _tried(index: faiss.Index, rows: npt.NDArray[np.float16], factory: str) -> IndexChoice:
+    """Choose how many cells to look into, by the passages' own vectors, moved a little as a question would be."""
+    asked = _sample(rows, _TRIED)
+    noise = np.random.default_rng(0).standard_normal(asked.shape, dtype=np.float32) / math.sqrt(rows.shape[1])
+    asked += noise * np.float32(0.7)
+    asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+    exact = _exact(rows, asked)
+    choice = IndexChoice(factory, 0, 0.0, len(asked))
+    steps: Sequence[int] = _CELLS_LOOKED_INTO if hasattr(faiss.downcast_index(index), "nprobe") else (0,)
+    for cells in steps:
+        vectors = Vectors(index, rows, IndexChoice(factory, cells))
+        found = [
+            len(np.intersect1d(vectors.nearest(one, _RECALL_AT), best)) for one, best in zip(asked, exact, strict=True)
+        ]
+        choice = IndexChoice(factory, cells, sum(found) / exact.size, len(asked))
+        if choice.recall >= _RECALL:
+            break
+    return choice
+
+
+def _exact(rows: npt.NDArray[np.float16], asked: Floats) -> Rows:
+    """The nearest rows of each vector, by comparing with all."""
+    heap = faiss.ResultHeap(len(asked), _RECALL_AT, keep_max=True)
+    for start in range(0, len(rows), _BATCH):
+        scores, found = faiss.knn(
+            asked, rows[start : start + _BATCH].astype(np.float32), _RECALL_AT, metric=faiss.METRIC_INNER_PRODUCT
+        )
+        heap.add_result(scores, found + start)
+    heap.finalize()
+    nearest: Rows = heap.I
+    return nearest
+
+
+def open_vectors(index: faiss.Index, rows: Content, choice: IndexChoice) -> Vectors:
+    """Open what was stored; see :class:`Vectors`.
+
+    :raises ValueError: if the two do not fit each other.
+    """
+    stored = array(rows, np.float16)
+    if (
+        stored.ndim != 2
+        or (index.ntotal, index.d) != stored.shape
+        or index.metric_type != faiss.METRIC_INNER_PRODUCT
+        or isinstance(index, faiss.IndexFlat) != (choice.factory == FLAT)
+        or hasattr(index, "nprobe") != bool(choice.cells)
+    ):
+        raise ValueError("the vectors do not fit each other")
+    return Vectors(index, stored, choice)
+
+
+class SentenceVectors:
+    """One vector for each sentence, in 8 bits a dimension. Threads may share one."""
+
+    def __init__(self, rows: Content) -> None:
+        self.stored = array(rows, np.int8)
+        if self.stored.ndim != 2 or self.stored.shape[1] <= _SCALE:
+            raise ValueError("the sentences' vectors have another form")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.stored), self.stored.shape[1] - _SCALE
+
+    def of(self, rows: Rows | slice) -> Floats:
+        """Return the vectors of some sentences, one row for each, of length about 1."""
+        chosen = self.stored[rows]
+        scales = np.ascontiguousarray(chosen[:, -_SCALE:]).view("<f4")
+        vectors: Floats = chosen[:, :-_SCALE].astype(np.float32) * scales
+        return vectors
+
+
+#: Bytes at the end of each stored sentence that hold its scale.
+_SCALE = 4
+
+
+def in_eight_bits(vectors: Embeddings) -> npt.NDArray[np.int8]:
+    """Return vectors as :class:`SentenceVectors` stores them: whole numbers up to 127, then their scale."""
+    scales = np.maximum(np.abs(vectors).max(axis=1, keepdims=True, initial=1e-12), 1e-12).astype("<f4") / np.float32(
+        127
+    )
+    whole = np.rint(vectors / scales).astype(np.int8)
+    return np.hstack([whole, scales.view(np.int8)])
