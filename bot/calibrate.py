@@ -15,8 +15,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from bot.confidence import JUDGED, SIGNALS, Calibration, Signals, judge, shipped_calibration
 from bot.errors import CalibrationError
@@ -73,6 +71,8 @@ def fit(examples: Sequence[Example], start: Calibration, pull: float = PULL) -> 
     before = np.array([start.weights[name] for name in names])
     spread = np.append(rows[:, :-1].var(axis=0) + 1e-9, 0.1)
 
+    from scipy.optimize import minimize  # here, as it takes long to load and serving needs no fit
+
     def loss(weights: Floats) -> tuple[float, Floats]:
         away = weights - before
         surprise = counts @ np.logaddexp(0, np.where(labels == 1, -1, 1) * (rows @ weights))
@@ -101,6 +101,8 @@ def _arrays(examples: Sequence[Example]) -> tuple[Floats, Floats, Floats]:
 
 
 def _sure(rows: Floats, weights: Floats) -> Floats:
+    from scipy.special import expit
+
     sure: Floats = expit(rows @ weights)
     return sure
 

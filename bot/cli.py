@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from io import TextIOWrapper
 from itertools import chain
 from json import dumps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -33,6 +35,7 @@ from bot.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from bot.api.schemas import AnswerOut, PassageOut
+    from bot.engine import Bot
     from bot.evaluate import Figures
     from bot.types import Progress as Told
     from bot.types import Turn
@@ -275,28 +278,72 @@ def serve(
     model: ModelFlag = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes that answer.")] = None,
 ) -> None:
     """Build what is missing, then serve the API and the chat page until stopped."""
-    with _faults_in_one_line():
+    with _faults_in_one_line(), contextlib.ExitStack() as stack:
+        settings = load_settings(corpus=corpus, index=index, model=model, host=host, port=port, workers=workers)
+        if settings.workers > 1:  # before prometheus_client is loaded, which counts for all of them then
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(TemporaryDirectory(prefix="signpost-"))
+        for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # questions are answered side by side instead
+            os.environ.setdefault(threads, "1")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
         import uvicorn
 
         from bot.api.app import create_app
+        from bot.api.patience import PatientProtocol
+        from bot.api.workers import run_workers
         from bot.engine import is_built, open_bot
 
-        settings = load_settings(corpus=corpus, index=index, model=model, host=host, port=port)
         if not is_built(settings):
-            _build(settings)
+            _build_apart(settings)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        service = create_app(lambda: open_bot(settings), settings)
         with _listen(settings.host, settings.port) as listening:
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             address = f"http://{host}:{listening.getsockname()[1]}/"
             _err.print(Text(f"{settings.name}: {address}  (stop with Ctrl+C)"), soft_wrap=True)
             # uvicorn raises the signal that stopped it once more, after everything is answered: that is no fault.
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-            server = uvicorn.Server(uvicorn.Config(service, log_config=None, access_log=False, server_header=False))
-            server.run(sockets=[listening])
+            open_first = _shared(lambda: open_bot(settings)) if settings.workers > 1 else lambda: open_bot(settings)
+            service = create_app(open_first, settings)
+
+            def answer() -> None:
+                config = uvicorn.Config(
+                    service,
+                    http=PatientProtocol,
+                    ws="none",
+                    proxy_headers=False,
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    timeout_graceful_shutdown=10,
+                )
+                uvicorn.Server(config).run(sockets=[listening])
+
+            if settings.workers > 1:
+                run_workers(settings.workers, answer)
+            else:
+                answer()
+
+
+def _shared(open_bot: Callable[[], Bot]) -> Callable[[], Bot]:
+    """Open a bot at once, for all workers to begin with; each that opens one later opens its own."""
+    try:
+        first = [open_bot()]
+    except BotError:  # each of them says so for itself
+        return open_bot
+    return lambda: first.pop() if first else open_bot()
+
+
+def _build_apart(settings: Settings) -> None:
+    """Build in a process of its own: what building needs of memory and threads is of no use to serving."""
+    chosen = [f"--{name}={getattr(settings, name)}" for name in ("corpus", "index", "model")]
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run([sys.executable, "-m", "bot", "index", *chosen], env=kept, check=False)
+    if done.returncode not in (0, 3):
+        raise typer.Exit(done.returncode)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.resources import files
 
-from bot.lexical import Lexical, terms_of, words_of
+from bot.lexical import Lexical, quoted_terms, terms_of, words_of
 from bot.passages import context_of
 from bot.query import ASKING_TERMS, Query
 from bot.question import PLAIN_KINDS, holds
@@ -140,10 +140,11 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
     """Read the signals off the hits, of which there must be one."""
     hit, lexical = hits[0], snapshot.lexical
     weights = {term: lexical.idf(term) for term in query.about}
-    topic = set(terms_of(context_of(snapshot.documents[hit.passage.document].source.title, hit.passage.headings)))
+    title = snapshot.documents.record(hit.passage.document).source.title
+    topic = quoted_terms(context_of(title, hit.passage.headings))
     around = topic | _terms_around(hit)
     asked = weights.keys() - topic - ASKING_TERMS
-    missing = asked - set(terms_of(hit.passage.text))
+    missing = asked - quoted_terms(hit.passage.text)
     marked = hit.passage.sentence_text(hit.best_sentence)
     plain = query.kind if query.kind in PLAIN_KINDS else None
     holds_kind = plain is not None and holds(_without(marked, weights.keys()), plain)
@@ -165,11 +166,11 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
     )
 
 
-def _terms_around(hit: Hit) -> set[str]:
+def _terms_around(hit: Hit) -> frozenset[str]:
     """The content words of the marked sentence and of the sentences beside it."""
     passage, number = hit.passage, hit.best_sentence
     nearby = range(max(0, number - 1), min(len(passage.sentences), number + 2))
-    return set(terms_of(" ".join(passage.sentence_text(position) for position in nearby)))
+    return quoted_terms(" ".join(passage.sentence_text(position) for position in nearby))
 
 
 def _without(sentence: str, terms: Set[str]) -> str:

@@ -78,6 +78,13 @@ def terms_of(text: str) -> list[str]:
     return [term for word in with_other_forms(text).split() for term in _terms_of_word(word)]
 
 
+@lru_cache(maxsize=1 << 14)
+def quoted_terms(text: str) -> frozenset[str]:
+    """Return the content words of a stretch of a document, which is remembered: the same ones are quoted again and
+    again. Never for what a person has written."""
+    return frozenset(terms_of(text))
+
+
 @lru_cache(maxsize=1 << 16)
 def _terms_of_word(word: str) -> tuple[str, ...]:
     """What stands between spaces is analysed once: a term never reaches across a space."""

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bot.lexical import terms_of, words_of
+from bot.lexical import quoted_terms, words_of
 from bot.query import Query
 from bot.question import PLAIN_KINDS, Kind, holds
 from bot.snapshot import Snapshot
@@ -149,11 +149,11 @@ def _distinct(snapshot: Snapshot, rows: Rows, best: npt.NDArray[np.intp]) -> dic
     places: dict[int, list[int]] = {}
     firsts: list[int] = []
     for position in range(len(best)):
-        own = snapshot.passages[rows[best[position]]]
+        own = rows[best[position]]
         same = (
             first
             for first in firsts
-            if near[position, first] and _say_the_same(own, snapshot.passages[rows[best[first]]])
+            if near[position, first] and _say_the_same(snapshot.passages[own], snapshot.passages[rows[best[first]]])
         )
         first = next(same, position)
         if first == position:
@@ -256,7 +256,7 @@ def _mark(snapshot: Snapshot, query: Query, vector: Floats, row: int, parts: Flo
         return Hit(passage, _scores(parts, bonus, _sentence_cosines(snapshot, vector, row)[number]), number)
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
     asked = query.about
-    shared = [asked.intersection(terms_of(sentence)) for sentence in sentences]
+    shared = [asked & quoted_terms(sentence) for sentence in sentences]
     holders = Counter(term for held in shared for term in held)
     rarity = {term: math.log((len(sentences) + 1) / (count + 0.5)) for term, count in holders.items()}
     cosines = _sentence_cosines(snapshot, vector, row)

@@ -6,11 +6,12 @@ over the defaults below. The README's table is compared with this class by a tes
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -35,6 +36,9 @@ Language = Annotated[str, StringConstraints(pattern="^[a-z]{2,3}$")]
 
 #: As browsers write it in the Origin header; ``null`` is a page that was opened as a file.
 Origin = Annotated[str, StringConstraints(pattern="^(?:null|https?://[a-z0-9.:\\[\\]-]+)$")]
+
+
+Proxy = Annotated[str, AfterValidator(lambda network: str(ipaddress.ip_network(network)))]
 
 
 class Settings(BaseSettings):
@@ -82,6 +86,16 @@ class Settings(BaseSettings):
     feedback: bool = Field(False, description="whether people can say if an answer helped; only counted, in `/metrics`")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 takes a free one")
+    rate_limit: int = Field(
+        0, ge=0, le=1_000_000, description="questions a minute from one address; 0 for no limit; a sixth of it at once"
+    )
+    proxies: tuple[Proxy, ...] = Field(
+        (), max_length=50, description="networks of your own proxies, whose `X-Forwarded-For` tells the address"
+    )
+    answer_cache: int = Field(
+        0, ge=0, le=100_000, description="answers kept in memory, with their questions, for who asks the same"
+    )
+    workers: int = Field(1, ge=1, le=64, description="processes that answer; one for each core answers most questions")
 
     @classmethod
     def settings_customise_sources(

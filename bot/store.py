@@ -43,8 +43,8 @@ _PLACE = np.dtype(
 )
 _SENTENCE = np.dtype("<u4")
 
-#: Documents that are kept once made.
-_KEPT = 128
+#: Documents and passages that are kept once made.
+_KEPT, _KEPT_PASSAGES = 128, 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,7 @@ class Passages(Sequence[Passage]):
         self._trails = _TRAILS.validate_json(bytes(headings))
         self._texts = texts
         self._ids = tuple(documents)
+        self._made = lru_cache(_KEPT_PASSAGES)(self._make)
         self.sentence_rows = np.append(self._places["sentence"], len(self._sentences)).astype(np.int64)
         self._check(documents)
 
@@ -169,7 +170,9 @@ class Passages(Sequence[Passage]):
     def __getitem__(self, row: int | slice) -> Passage | tuple[Passage, ...]:
         if isinstance(row, slice):
             return tuple(self[number] for number in range(*row.indices(len(self))))
-        row = range(len(self))[row]
+        return self._made(range(len(self))[row])
+
+    def _make(self, row: int) -> Passage:
         place = self._places[row]
         first, last = self.sentence_rows[row], self.sentence_rows[row + 1]
         return Passage(

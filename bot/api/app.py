@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 
 from anyio import to_thread
 from fastapi import FastAPI, Request
@@ -15,7 +17,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from bot import __version__
-from bot.api.limits import MAX_BODY, BodyLimit
+from bot.api.cache import AnswerCache
+from bot.api.limits import MAX_BODY, Admission, Allowance, BodyLimit, RateLimit
 from bot.api.observe import Crash, Metrics, Observe, explain
 from bot.api.pages import pages
 from bot.api.routes import service, v1
@@ -32,6 +35,7 @@ from bot.errors import (
     SnapshotMissing,
 )
 from bot.settings import Settings
+from bot.snapshot import current_id
 
 _log = logging.getLogger("signpost")
 
@@ -47,6 +51,9 @@ _UNREADY: tuple[tuple[type[BotError], str], ...] = (
     (BotError, "the service is not set up correctly"),
 )
 
+#: Seconds between looks whether another snapshot is in use.
+_FOLLOW_SECONDS = 1.0
+
 #: Names that an error may repeat: ours, not the client's.
 _KNOWN_FIELDS = {name for model in (AskIn, FeedbackIn, FiltersIn, TurnIn) for name in model.model_fields}
 
@@ -61,12 +68,10 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        try:
-            app.state.bot = await to_thread.run_sync(open_bot)
-        except BotError as error:
-            _log.error("%s", error)
-            app.state.fault = next((why for kind, why in _UNREADY if isinstance(error, kind)), _UNREADY[-1][1])
+        await _open(app, open_bot)
+        following = asyncio.create_task(_follow(app, open_bot, settings.index))
         yield
+        following.cancel()
 
     app = FastAPI(
         title=settings.name,
@@ -81,10 +86,13 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
     app.state.fault = "starting"
     app.state.settings = settings
     app.state.metrics = Metrics()
+    app.state.cache = AnswerCache(settings.answer_cache)
     app.include_router(v1)
     app.include_router(service)
     app.include_router(pages)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Admission)
+    app.add_middleware(RateLimit, allowance=Allowance(settings.rate_limit), proxies=settings.proxies)
     app.add_middleware(Crash)
     app.add_middleware(
         CORSMiddleware,
@@ -99,6 +107,33 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _explain_request)
     app.add_exception_handler(HTTPException, _explain_http)
     return app
+
+
+async def _open(app: FastAPI, open_bot: Callable[[], Bot]) -> None:
+    try:
+        app.state.bot = await to_thread.run_sync(open_bot)
+    except BotError as error:
+        _log.error("%s", error)
+        app.state.fault = next((why for kind, why in _UNREADY if isinstance(error, kind)), _UNREADY[-1][1])
+
+
+async def _follow(app: FastAPI, open_bot: Callable[[], Bot], index: Path) -> None:
+    """Change to each newer snapshot when it is put in use; whoever is being answered keeps the one before."""
+    seen = _in_use(index)
+    while True:
+        await asyncio.sleep(_FOLLOW_SECONDS)
+        now = _in_use(index)
+        if now is not None and now != seen:
+            await _open(app, open_bot)
+            _log.info("snapshot %s is in use", now[:12])
+        seen = now
+
+
+def _in_use(index: Path) -> str | None:
+    try:
+        return current_id(index)
+    except SnapshotError:
+        return None
 
 
 def _explain(request: Request, error: Exception) -> Response:

@@ -1,16 +1,29 @@
-"""What a request may cost, and what form it must have, before it is looked at."""
+"""What a request may cost, how many are worked on, and what form one must have, before it is looked at."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import ipaddress
 import json
-from collections.abc import Callable, Coroutine
+import math
+import os
+import random
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from mmap import mmap
 from typing import Any
 
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bot.api.observe import explain
 
 #: Largest request body, in bytes; the longest legal question fills a small part of it.
 MAX_BODY = 64 * 1024
@@ -43,6 +56,136 @@ class BodyLimit:
             raise HTTPException(413)
 
         await self._app(scope, limited, send)
+
+
+#: Questions that are worked on at the same time, for each core; that wait for it; and the seconds they wait at most.
+_WORKING_PER_CORE, _WAITING, _PATIENCE = 2, 64, 2.0
+
+
+class Admission:
+    """Lets in as many questions as can be answered soon, and sends the others away at once with 503.
+
+    What waits longer than its client does is work for nobody, and makes those after it wait too.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._free = _WORKING_PER_CORE * (os.cpu_count() or 1)
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        if not await self._admitted():
+            pause = {"Retry-After": str(random.randint(1, 3))}  # not all of them again at the same time
+            reply = explain(scope, 503, "Overloaded", "too many questions at the moment; try again in a moment", pause)
+            await reply(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._leave()
+
+    async def _admitted(self) -> bool:
+        if self._free:
+            self._free -= 1
+            return True
+        if len(self._waiting) >= _WAITING:
+            return False
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await asyncio.wait_for(asyncio.shield(turn), _PATIENCE)
+        except (TimeoutError, asyncio.CancelledError) as ended:
+            if turn.done():  # it was let in at the very moment
+                self._leave()
+            else:
+                self._waiting.remove(turn)
+            if isinstance(ended, asyncio.CancelledError):
+                raise
+            return False
+        return True
+
+    def _leave(self) -> None:
+        if self._waiting:
+            self._waiting.popleft().set_result(None)
+        else:
+            self._free += 1
+
+
+#: Slots of the table of clients, each 8 bytes; two clients share one by chance only, as the hash has a secret.
+_SLOTS = 1 << 20
+
+#: Questions that a client may ask at once, as a share of what it may ask in a minute.
+_BURST = 1 / 6
+
+
+class Allowance:
+    """How many questions each client may still ask.
+
+    Each has one number, the time at which its allowance is whole again (generic cell rate algorithm, ITU-T I.371). The
+    table has a fixed size and is shared by all workers: make it before they part.
+
+    :param per_minute: 0 for no limit.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self._seconds = 60 / per_minute if per_minute else 0.0
+        self._burst = max(1.0, per_minute * _BURST)
+        self._secret = secrets.token_bytes(16)
+        self._whole_again = memoryview(mmap(-1, 8 * _SLOTS if per_minute else 8)).cast("d")
+
+    def wait(self, client: str) -> float:
+        """Count a question; return 0, or the seconds until one is allowed."""
+        if not self._seconds:
+            return 0.0
+        digest = hashlib.blake2b(client.encode(), key=self._secret, digest_size=8).digest()
+        slot = int.from_bytes(digest) % _SLOTS
+        now = time.monotonic()
+        whole = max(self._whole_again[slot], now)
+        wait = whole - now - (self._burst - 1) * self._seconds
+        if wait > 0:
+            return wait
+        self._whole_again[slot] = whole + self._seconds
+        return 0.0
+
+
+class RateLimit:
+    """Sends away with 429 a client that asks more than it may.
+
+    :param proxies: networks of the operator's own proxies, whose ``X-Forwarded-For`` is believed; nobody else's is.
+    """
+
+    def __init__(self, app: ASGIApp, allowance: Allowance, proxies: Sequence[str] = ()) -> None:
+        self._app = app
+        self._allowance = allowance
+        self._proxies = [ipaddress.ip_network(proxy) for proxy in proxies]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asks = scope["type"] == "http" and scope["method"] == "POST"
+        wait = self._allowance.wait(self._client(scope)) if asks else 0.0
+        if not wait:
+            await self._app(scope, receive, send)
+            return
+        headers = {"Retry-After": str(math.ceil(wait))}
+        reply = explain(scope, 429, "TooManyQuestions", "too many questions from one place; try again later", headers)
+        await reply(scope, receive, send)
+
+    def _client(self, scope: Scope) -> str:
+        """The address that asks: the last one where no proxy of ours stands; of IPv6, the network of one household."""
+        peer = scope["client"][0] if scope.get("client") else ""
+        said = Headers(scope=scope).getlist("x-forwarded-for") if self._proxies else []
+        hops = [*(hop.strip() for line in said for hop in line.split(",")), peer]
+        for hop in reversed(hops):
+            try:
+                address = ipaddress.ip_address(hop)
+            except ValueError:
+                return peer
+            address = getattr(address, "ipv4_mapped", None) or address
+            if not any(address in proxy for proxy in self._proxies):
+                return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+        return peer
 
 
 class _StrictRequest(Request):

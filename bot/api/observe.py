@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,6 +44,10 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._shown = self.registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # what all workers have counted
+            self._shown = CollectorRegistry()
+            MultiProcessCollector(self._shown)  # type: ignore[no-untyped-call]
         self.requests = Counter(
             "signpost_http_requests",
             "Requests by route and status",
@@ -50,12 +56,17 @@ class Metrics:
         )
         self.seconds = Histogram("signpost_http_seconds", "Time to answer a request", ["route"], registry=self.registry)
         self.answers = Counter("signpost_answers", "Answers by status", ["status"], registry=self.registry)
+        self.cached = Counter("signpost_cached_answers", "Answers that were kept from before", registry=self.registry)
         self.feedback = Counter(
             "signpost_feedback",
             "Whether answers helped, by their status",
             ["status", "helpful"],
             registry=self.registry,
         )
+
+    def text(self) -> bytes:
+        """Return what was counted, in the Prometheus text format."""
+        return generate_latest(self._shown)
 
 
 class Observe:

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import Field, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 
-from bot.api.routes import CurrentBot, count, find
+from bot.api.routes import CurrentBot, answered, find
 from bot.api.schemas import TurnIn
 from bot.documents.canonical import line
 from bot.errors import QuestionError
@@ -50,12 +50,11 @@ def chat_ask(
     name, language = request.app.state.settings.name, _language(request)
     before = _turns(turns)[: -1 if alone else None]
     try:
-        answer = bot.ask(question, turns=() if alone else before)
+        answer = answered(request, bot, question, () if alone else tuple(before))
     except QuestionError as error:
         question = line(question)[:MAX_QUESTION]
         page = chat_page(name, language, bot.starters, refused=str(error), question=question, turns=before)
         return HTMLResponse(page, status_code=422)
-    count(request, answer)
     turn = Turn(answer.question, tuple(cited.hit.passage.id for cited in answer.passages))
     return HTMLResponse(chat_page(name, language, bot.starters, answer=answer, turns=(*before, turn)))
 

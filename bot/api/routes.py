@@ -7,11 +7,13 @@ from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from bot.answer import cite
+from bot.api.cache import AnswerCache
 from bot.api.limits import StrictRoute
+from bot.api.observe import Metrics
 from bot.api.schemas import (
     AnswerOut,
     AskIn,
@@ -24,13 +26,14 @@ from bot.api.schemas import (
     Problem,
     SuggestionsOut,
 )
+from bot.documents.canonical import line
 from bot.engine import Bot
 from bot.errors import DocumentNotFound, PassageNotFound, SnapshotError
 from bot.settings import MAX_QUESTION, Settings
-from bot.types import Answer, Document, Span
+from bot.types import Answer, Document, Filters, Span, Turn
 
 
-def current_bot(request: Request) -> Bot:
+async def current_bot(request: Request) -> Bot:
     """Return the bot in use; one request works with one bot from start to end.
 
     :raises SnapshotError: if none could be opened, with the reason.
@@ -72,27 +75,40 @@ v1 = APIRouter(prefix="/v1", tags=["v1"], route_class=StrictRoute)
 service = APIRouter(tags=["service"])
 
 
-@v1.post("/ask", operation_id="ask", responses=_REFUSED)
-def ask(body: AskIn, bot: CurrentBot, request: Request) -> AnswerOut:
+@v1.post("/ask", operation_id="ask", response_model=AnswerOut, responses=_REFUSED)
+def ask(body: AskIn, bot: CurrentBot, request: Request) -> Response:
     """Return the passages that best answer a question, each with its exact source.
 
     A plain function on purpose: encoding is CPU work, and FastAPI runs plain functions in a thread pool, which leaves
-    the event loop free.
+    the event loop free. The reply is made into JSON here, once.
     """
     started = time.perf_counter()
-    answer = bot.ask(
-        body.question,
-        turns=[turn.to_turn() for turn in body.turns],
-        top_k=body.top_k,
-        filters=body.filters.to_filters(),
-        explain=body.explain,
+    turns = tuple(turn.to_turn() for turn in body.turns)
+    answer = answered(request, bot, body.question, turns, body.top_k, body.filters.to_filters(), body.explain)
+    reply = AnswerOut.of(answer, took_ms=(time.perf_counter() - started) * 1e3)
+    return Response(reply.model_dump_json(), media_type="application/json")
+
+
+def answered(
+    request: Request,
+    bot: Bot,
+    question: str,
+    turns: tuple[Turn, ...] = (),
+    top_k: int = 5,
+    filters: Filters | None = None,
+    explain: bool = False,
+) -> Answer:
+    """Ask, or remember what was answered to the very same from the same snapshot, and count."""
+    cache: AnswerCache = request.app.state.cache
+    metrics: Metrics = request.app.state.metrics
+    key = (bot.snapshot.id, line(question), turns, top_k, filters, explain)
+    answer, kept = cache.answer(
+        key, lambda: bot.ask(question, turns=turns, top_k=top_k, filters=filters, explain=explain)
     )
-    count(request, answer)
-    return AnswerOut.of(answer, took_ms=(time.perf_counter() - started) * 1e3)
-
-
-def count(request: Request, answer: Answer) -> None:
-    request.app.state.metrics.answers.labels(answer.status).inc()
+    metrics.answers.labels(answer.status).inc()
+    if kept:
+        metrics.cached.inc()
+    return answer
 
 
 @v1.get("/documents", operation_id="documents", responses=_UNREADY)
@@ -165,4 +181,4 @@ def ready(bot: CurrentBot) -> HealthOut:
 @service.get("/metrics", operation_id="metrics", response_class=PlainTextResponse, responses=_PLAIN)
 def metrics(request: Request) -> Response:
     """Return counters in the Prometheus text format."""
-    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE_LATEST)

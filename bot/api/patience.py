@@ -1,0 +1,83 @@
+"""How long the server waits for a client, and how much it lets it send before it says what it wants.
+
+uvicorn waits for ever for the rest of a request, and holds a reply for ever that nobody reads
+(github.com/Kludex/uvicorn/issues/157): a few hundred such clients would take all connections. So each step has a
+deadline, and the head of a request a size. A proxy in front has limits of its own; without one these are all there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+#: Seconds from a connection's, or a request's, first byte to the end of its head; from there to the end of its body;
+#: and how long a reply waits for its reader.
+HEAD_SECONDS, BODY_SECONDS, READER_SECONDS = 10.0, 15.0, 30.0
+
+#: Most bytes of a request's head.
+MAX_HEAD = 32 * 1024
+
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-type: text/plain\r\n"
+    b"content-length: 26\r\n\r\nthe header is too large   "
+)
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with an end to its patience."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _reader: asyncio.TimerHandle | None = None
+    _head = 0  # bytes of the head so far; -1 while a body or nothing is awaited
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait(HEAD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait(None)
+        self._stop_reader()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head >= 0:
+            self._head += len(data)
+        super().data_received(data)
+        if self._head > MAX_HEAD and not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head = max(self._head, 0)
+        if self._deadline is None:
+            self._wait(HEAD_SECONDS)
+
+    def on_headers_complete(self) -> None:
+        self._head = -1
+        self._wait(BODY_SECONDS)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._wait(None)
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stop_reader()
+        self._reader = self.loop.call_later(READER_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_reader()
+        super().resume_writing()
+
+    def _wait(self, seconds: float | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(seconds, self.transport.abort) if seconds is not None else None
+
+    def _stop_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
