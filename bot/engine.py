@@ -197,10 +197,12 @@ def build_index(settings: Settings, progress: Callable[[int], Progress] | None =
     :raises SnapshotError: if the snapshot cannot be written; the one in use stays in use.
     :raises ModelError: if the embedding model is missing or not the one it should be.
     """
-    corpus = read_corpus(settings.corpus)
     calibration = load_calibration(settings.index)
-    encoder = load_encoder(settings, sample=_stretches(corpus))
-    snapshot = _current(settings, encoder)
+    exported = find_export(find_model(settings), export_folder(settings)) is not None
+    encoder = load_encoder(settings) if exported else None
+    snapshot = _current(settings, encoder) if encoder else None
+    corpus = read_corpus(settings.corpus, snapshot.documents if snapshot else None)
+    encoder = encoder or load_encoder(settings, sample=_stretches(corpus))
     built = snapshot is None or not _is_of(snapshot, corpus, settings)
     if snapshot is None or built:
         name = publish(

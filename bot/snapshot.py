@@ -44,6 +44,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from bot.documents.content import READERS_VERSION
 from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError, SnapshotMismatch, SnapshotMissing
 from bot.lexical import LEXICAL_VERSION, Lexical, build_lexical
 from bot.lists import NameList, name_lists
@@ -86,6 +87,7 @@ class BuiltBy(_Stored):
 
     schema_version: int
     encoder: str
+    readers: int
     splitter: str
     lexical: int
 
@@ -160,6 +162,7 @@ def built_by(encoder: str, aim: int) -> BuiltBy:
     return BuiltBy(
         schema_version=SCHEMA_VERSION,
         encoder=encoder,
+        readers=READERS_VERSION,
         splitter=f"{SPLITTER_VERSION}/{aim}",
         lexical=LEXICAL_VERSION,
     )
@@ -459,6 +462,7 @@ def check_builder(manifest: Manifest, expected: BuiltBy) -> None:
     for what, then, now in (
         ("format", built.schema_version, expected.schema_version),
         ("encoder", built.encoder, expected.encoder),
+        ("document readers", built.readers, expected.readers),
         ("passage splitter", built.splitter, expected.splitter),
         ("lexical index", built.lexical, expected.lexical),
     ):

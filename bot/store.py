@@ -55,6 +55,7 @@ class Record:
     sha256: str
     source: Source
     questions: tuple[str, ...]
+    notes: tuple[str, ...]
     characters: int
     text_end: int
     blocks_end: int
@@ -93,7 +94,8 @@ class Documents(Mapping[str, Document]):
         number = self._numbers[name]
         record = self.records[number]
         blocks = _BLOCKS.validate_json(self._blocks[self._block_starts[number] : self._block_starts[number + 1]])
-        return Document(record.id, record.sha256, record.source, self._text(number), blocks, record.questions)
+        text = self._text(number)
+        return Document(record.id, record.sha256, record.source, text, blocks, record.questions, record.notes)
 
     def __getitem__(self, name: str) -> Document:
         return self._made(name)
@@ -207,7 +209,16 @@ def stored(documents: Sequence[Document], passages: Sequence[Passage]) -> Iterat
     yield "blocks.bin", b"".join(blocks)
     text_ends, block_ends = list(accumulate(map(len, texts))), list(accumulate(map(len, blocks)))
     records = (
-        Record(document.id, document.sha256, document.source, document.questions, len(document.text), text_end, end)
+        Record(
+            document.id,
+            document.sha256,
+            document.source,
+            document.questions,
+            document.notes,
+            document.characters,
+            text_end,
+            end,
+        )
         for document, text_end, end in zip(documents, text_ends, block_ends, strict=True)
     )
     yield "documents.json", _RECORDS.dump_json(tuple(records))

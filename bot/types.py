@@ -76,7 +76,8 @@ class Document:
     """One readable file of the corpus.
 
     ``id`` is its path below the corpus folder, always with forward slashes; ``sha256`` is of the file's bytes;
-    ``text`` is its canonical text; ``questions`` are questions that its author says it answers.
+    ``text`` is its canonical text; ``questions`` are questions that its author says it answers; ``notes`` say what of
+    the file could not be read.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Document:
     text: str
     blocks: tuple[Block, ...]
     questions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def characters(self) -> int:

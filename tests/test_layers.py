@@ -12,12 +12,14 @@ PACKAGE = Path(__file__).parent.parent / "bot"
 #: From the first to import to the last. A module may import only from earlier lines.
 ORDER = """
     types errors settings
-    documents.content documents.canonical documents.builder documents.frontmatter documents.html documents.markdown
-    documents.plain documents
+    documents.content documents.canonical documents.builder documents.frontmatter documents.furniture documents.html
+    documents.markdown documents.plain documents.zipped documents.sheets documents.office documents.pdf documents.epub
+    documents.mail documents.sniff documents.formats documents.sandbox documents
     folding passages store vectors model encoder export
     lexical language vocabulary lists snapshot question query conversation search confidence calibrate explain answer
     engine evaluate report widget widget.words widget.assets doctor
-    widget.pages api api.schemas api.limits api.observe api.routes api.pages api.app
+    widget.pages api api.schemas api.observe api.limits api.cache api.routes api.pages api.app api.patience
+    api.workers
     cli __main__
 """.split()
 

@@ -199,7 +199,7 @@ def test_every_row_of_a_table_and_every_line_of_code_is_one_sentence(words: Enco
     text = "| Boat | Fee. In euros |\n|---|---|\n| Gull. | 12 |\n\n```\na = 1. + b\n\nprint(a)\n```\n"
     [passage] = checked(document(read_markdown(text)), words)
     found = [passage.sentence_text(number) for number in range(len(passage.sentences))]
-    assert found == ["Boat | Fee. In euros", "Gull. | 12", "a = 1. + b", "print(a)"]
+    assert found == ["Boat | Fee. In euros", "Boat: Gull. | Fee. In euros: 12", "a = 1. + b", "print(a)"]
 
 
 def test_sentences_end_where_the_document_s_language_ends_them(words: Encoder) -> None:

@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from stat import S_ISLNK, S_ISREG
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Literal
 
-from bot.documents.canonical import decode, line
+from bot.documents.canonical import line
 from bot.documents.content import Content
 from bot.documents.frontmatter import source_record
-from bot.documents.html import read_html
-from bot.documents.markdown import read_markdown
-from bot.documents.plain import read_plain
+from bot.documents.sandbox import Sandbox, sandbox
 from bot.errors import CorpusError, DocumentError
 from bot.types import Document
 
-
-def _of_text(read: Callable[[str], Content]) -> Callable[[bytes], Content]:
-    return lambda data: read(decode(data))
-
-
-#: One small reader per format, by file ending.
-READERS: dict[str, Callable[[bytes], Content]] = {
-    ".md": _of_text(read_markdown),
-    ".markdown": _of_text(read_markdown),
-    ".txt": _of_text(read_plain),
-    ".html": _of_text(read_html),
-    ".htm": _of_text(read_html),
-}
-
-#: Larger files are reported, not read: 32 MiB of text is about 10,000 pages.
-MAX_FILE_BYTES = 32 * 1024 * 1024
+#: Larger files are reported, not read.
+MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +43,33 @@ class Corpus:
         return all(report.outcome != "failed" for report in self.reports)
 
 
-def read_corpus(folder: Path) -> Corpus:
+def read_corpus(folder: Path, known: Mapping[str, Document] | None = None) -> Corpus:
     """Read every document below a folder.
 
     A file that cannot be read is reported and the others are read all the same. Hidden files and folders are left
     out; links and special files are not followed.
 
+    :param known: documents by id that the same readers made before; one whose bytes are the same is not read again.
     :raises CorpusError: if the folder itself cannot be read, or holds no file at all that could.
     """
     if not folder.is_dir():
         raise CorpusError(f"the corpus folder {str(folder)!r} does not exist or is not a folder")
     documents: list[Document] = []
     reports: list[FileReport] = []
-    for path, name in sorted(_walk(folder, reports), key=lambda pair: pair[1]):
-        try:
-            outcome = _read_file(path, name)
-        except DocumentError as error:
-            reports.append(FileReport(name, "failed", (str(error),)))
-        except OSError as error:
-            reports.append(FileReport(name, "failed", (error.strerror or type(error).__name__,)))
-        except Exception as error:  # a parser's own fault must not cost the other files
-            reports.append(FileReport(name, "failed", (f"the reader failed: {type(error).__name__}",)))
-        else:
-            if isinstance(outcome, FileReport):
-                reports.append(outcome)
+    with sandbox() as readers:
+        for name, parent, entry in _walk(folder, reports):
+            try:
+                document = _read_file(name, parent, entry, readers, known or {})
+            except _Skipped as skipped:
+                reports.append(FileReport(name, "skipped", (str(skipped),)))
+            except DocumentError as error:
+                reports.append(FileReport(name, "failed", (str(error),)))
+            except OSError as error:
+                reports.append(FileReport(name, "failed", (error.strerror or type(error).__name__,)))
             else:
-                document, notes = outcome
                 documents.append(document)
-                reports.append(FileReport(name, "read", tuple(notes)))
+                reports.append(FileReport(name, "read", document.notes))
+    documents.sort(key=lambda document: document.id)
     reports.sort(key=lambda report: report.path)
     if not documents:
         reasons = "; ".join(f"{report.path}: {', '.join(report.notes)}" for report in reports[:3])
@@ -94,53 +77,76 @@ def read_corpus(folder: Path) -> Corpus:
     return Corpus(tuple(documents), tuple(reports))
 
 
-def _walk(folder: Path, reports: list[FileReport]) -> Iterator[tuple[Path, str]]:
-    """Yield the regular files with their ids; report the rest."""
+class _Skipped(Exception):
+    """There is nothing to read in a file, and says why."""
+
+
+def _walk(folder: Path, reports: list[FileReport]) -> Iterator[tuple[str, int, str]]:
+    """Yield the regular files: their ids, the open folder that each is in, and its name there; report the rest.
+
+    Folders are gone down by what is open, not by their paths, so that none can be exchanged for a link on the way.
+    """
 
     def unreadable(error: OSError) -> None:
         place = Path(error.filename).relative_to(folder).as_posix() if error.filename else "."
         reports.append(FileReport(_printable(place), "failed", (error.strerror or "cannot be listed",)))
 
-    for parent, folders, files in os.walk(folder, onerror=unreadable):
+    for parent, folders, files, descriptor in os.fwalk(folder, onerror=unreadable):
         here = Path(parent)
-        for name in sorted(folders + files):
-            path = here / name
-            place = path.relative_to(folder).as_posix()
-            hidden = name.startswith(".")
-            mode = path.lstat().st_mode
-            if S_ISLNK(mode) and not hidden:
-                reports.append(FileReport(_printable(place), "skipped", ("is a link; links are not followed",)))
-            elif name in files and not hidden:
-                if not place.isprintable():
-                    reports.append(FileReport(_printable(place), "failed", ("its name holds unprintable characters",)))
-                elif not S_ISREG(mode):
-                    reports.append(FileReport(place, "skipped", ("is not a regular file",)))
-                else:
-                    yield path, place
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in (*folders, *files) if not name.startswith(".")):
+            place = (here / name).relative_to(folder).as_posix()
+            try:
+                mode = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode
+            except OSError as error:
+                reports.append(FileReport(_printable(place), "failed", (error.strerror or "cannot be looked at",)))
+                continue
+            if S_ISLNK(mode):
+                reports.append(FileReport(_printable(place), "skipped", ("is a link; links are not followed",)))
+            elif S_ISDIR(mode):
+                continue
+            elif not place.isprintable():
+                reports.append(FileReport(_printable(place), "failed", ("its name holds unprintable characters",)))
+            elif not S_ISREG(mode):
+                reports.append(FileReport(place, "skipped", ("is not a regular file",)))
+            else:
+                yield place, descriptor, name
 
 
-def _read_file(path: Path, name: str) -> tuple[Document, list[str]] | FileReport:
-    reader = READERS.get(PurePosixPath(name).suffix.lower())
-    if reader is None:
-        known = ", ".join(sorted(READERS))
-        return FileReport(name, "skipped", (f"no reader for this kind of file (there are: {known})",))
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+def _read_file(name: str, parent: int, entry: str, readers: Sandbox, known: Mapping[str, Document]) -> Document:
+    data = _bytes_of(parent, entry)
+    digest = hashlib.sha256(data).hexdigest()
+    before = known.get(name)
+    if before is not None and before.sha256 == digest:
+        return before
+    if not data.strip():
+        raise _Skipped("is empty")
+    content = readers.read(name, data)
+    if content is None:
+        raise _Skipped("no reader for this kind of file")
+    if not any(block.end > block.start for block in content.blocks):
+        raise _Skipped("; ".join(("holds no text", *content.notes)))
+    source, questions, notes = source_record(content.details, _fallback_title(name, content))
+    return Document(name, digest, source, content.text, content.blocks, questions, (*content.notes, *notes))
+
+
+def _bytes_of(parent: int, entry: str) -> bytes:
+    """The bytes of a regular file, whatever it was exchanged for since it was listed."""
+    descriptor = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
     with open(descriptor, "rb") as file:
+        if not S_ISREG(os.fstat(descriptor).st_mode):
+            raise _Skipped("is not a regular file")
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise DocumentError(f"is larger than {MAX_FILE_BYTES // 1024 // 1024} MiB")
-    if not data.strip():
-        return FileReport(name, "skipped", ("is empty",))
-    content = reader(data)
-    if not any(block.end > block.start for block in content.blocks):
-        return FileReport(name, "skipped", ("holds no text",))
-    title = next((content.text[b.start : b.end] for b in content.blocks if b.kind == "heading" and b.end > b.start), "")
+    return data
+
+
+def _fallback_title(name: str, content: Content) -> str:
+    """What a document is called that does not say: its first heading, else its file's name."""
+    headings = (content.text[b.start : b.end] for b in content.blocks if b.kind == "heading" and b.end > b.start)
     stem = PurePosixPath(name).stem
-    fallback = line(title)[:300] or line(stem.replace("-", " ").replace("_", " ")) or stem
-    source, questions, notes = source_record(content.details, fallback)
-    digest = hashlib.sha256(data).hexdigest()
-    return Document(name, digest, source, content.text, content.blocks, questions), [*content.notes, *notes]
+    return line(next(headings, ""))[:300] or line(stem.replace("-", " ").replace("_", " ")) or stem
 
 
 def _printable(name: str) -> str:

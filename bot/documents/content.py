@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from bot.types import Block
 
+#: Part of a snapshot's identity: raise it when the same file would be read differently.
+READERS_VERSION = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Content:

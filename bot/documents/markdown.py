@@ -8,9 +8,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from bot.documents.builder import TextBuilder
+from bot.documents.canonical import line
 from bot.documents.content import Content
 from bot.documents.frontmatter import split_front_matter
-from bot.documents.html import add_html
+from bot.documents.html import add_html, with_header
 
 _PARSER = MarkdownIt("commonmark", {"maxNesting": 200}).enable(["table", "strikethrough"])
 
@@ -38,6 +39,7 @@ class _Page:
         self._mark = ""  # of the list item that has no text yet
         self._lists: list[int | None] = []  # the next number of each open list, None for bullets
         self._cells: list[str] | None = None  # of the open table row
+        self._header: list[str] | None = None  # of the open table
 
     def read(self, token: Token) -> None:
         match token.type:
@@ -55,7 +57,10 @@ class _Page:
                 self._cells = []
             case "tr_close":
                 cells, self._cells = self._cells or [], None
-                self._builder.add("row", " | ".join(cells))
+                self._builder.add("row", with_header(cells, self._header or ()))
+                self._header = cells if self._header is None else self._header
+            case "table_close":
+                self._header = None
             case _:
                 self._list(token)
 
@@ -78,7 +83,7 @@ class _Page:
 
     def _line(self, text: str) -> None:
         if self._cells is not None:
-            self._cells.append(text)
+            self._cells.append(line(text))
         elif self._level:
             self._builder.add("heading", text, level=self._level)
         else:

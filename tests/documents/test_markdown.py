@@ -56,7 +56,7 @@ def test_a_page_becomes_blocks_that_say_what_a_reader_sees() -> None:
         ("item", "second"),
         ("paragraph", "Lights on at dusk."),
         ("row", "Boat | Metres"),
-        ("row", "Gull | 12"),
+        ("row", "Boat: Gull | Metres: 12"),
         ("code", "if dusk:\n    light()"),
         ("paragraph", "Ring the bell."),
     ]
@@ -94,6 +94,12 @@ def test_an_inline_script_is_not_text() -> None:
 def test_deep_lists_keep_their_words() -> None:
     text = "".join("  " * depth + f"- level{depth}\n" for depth in range(12))
     assert [words for _, words in pieces(read_markdown(text))] == [f"level{depth}" for depth in range(12)]
+
+
+def test_each_table_has_its_own_header() -> None:
+    raw = "|Boat|Metres|\n|-|-|\n|Gull|12|\n||7|\n\nThen\n\n|Pier|Berths|\n|-|-|\n|North|3|\n"
+    rows = [words for kind, words in pieces(read_markdown(raw)) if kind == "row"]
+    assert rows == ["Boat | Metres", "Boat: Gull | Metres: 12", "7", "Pier | Berths", "Pier: North | Berths: 3"]
 
 
 def test_line_ends_do_not_matter() -> None:
