@@ -505,7 +505,7 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
     if not sound:
         raise SnapshotDamaged(snapshot_id, "its counts and dimensions do not fit each other")
     for canary in manifest.canaries:
-        if _nearest(vectors, encoder, canary.question) != canary.passage:
+        if not len(passages) or _nearest(vectors, encoder, canary.question) != canary.passage:
             raise SnapshotDamaged(snapshot_id, "a canary question no longer finds its passage")
     document_rows = np.zeros((len(passages), 2), dtype=np.int64)
     for run in rows.values():
@@ -532,7 +532,7 @@ def _open_faiss(content: Content) -> faiss.Index:
     if isinstance(content, bytes):
         return faiss.deserialize_index(data)
     index = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(data), data.size))  # type: ignore[attr-defined]
-    index.mapped = content  # type: ignore[attr-defined]  # kept open as long as the index is used
+    index.referenced_objects = [data]  # type: ignore[attr-defined]  # kept open as long as the index is used
     return index
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import io
 import json
 import math
+import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from mmap import mmap
 from typing import Any, TypeAlias, overload
 
@@ -129,7 +130,11 @@ class Passages(Sequence[Passage]):
         self._texts = texts
         self._ids = tuple(documents)
         self._made = lru_cache(_KEPT_PASSAGES)(self._make)
-        self.sentence_rows = np.append(self._places["sentence"], len(self._sentences)).astype(np.int64)
+        if self._places.ndim != 1 or self._sentences.ndim != 2 or self._sentences.shape[1] != 2:
+            raise ValueError("the passages have another form")
+        self.sentence_rows = np.append(self._places["sentence"].astype(np.int64), len(self._sentences))
+        if self.sentence_rows[0] != 0 or (np.diff(self.sentence_rows) <= 0).any():
+            raise ValueError("a passage has no sentence")
         self._check(documents)
 
     def _check(self, documents: Documents) -> None:
@@ -137,16 +142,12 @@ class Passages(Sequence[Passage]):
         places, sentences, rows = self._places, self._sentences.astype(np.int64), self.sentence_rows
         numbers, lengths = places["document"], np.array([record.characters for record in documents.records], np.int64)
         starts, ends = places["start"].astype(np.int64), places["end"].astype(np.int64)
-        if not (places.ndim == 1 and sentences.ndim == 2 and sentences.shape[1] == 2 and rows[0] == 0):
-            raise ValueError("the passages have another form")
         if not len(places):
             return
-        counts = np.diff(rows)
-        owners = np.repeat(np.arange(len(places)), np.maximum(counts, 0))
+        owners = np.repeat(np.arange(len(places)), np.diff(rows))
         follows = owners[1:] == owners[:-1]
         sound = (
-            (counts > 0).all()
-            and (np.diff(numbers.astype(np.int64)) >= 0).all()
+            (np.diff(numbers.astype(np.int64)) >= 0).all()
             and numbers[-1] < len(lengths)
             and (starts < ends).all()
             and (ends <= lengths[numbers]).all()
@@ -157,10 +158,25 @@ class Passages(Sequence[Passage]):
             and (sentences[1:, 0] >= sentences[:-1, 1])[follows].all()
             and (places["first_byte"].astype(np.int64) >= np.array(documents.starts)[numbers]).all()
             and (places["last_byte"].astype(np.int64) <= np.array(documents.starts)[numbers + 1]).all()
-            and all(len(self._text(place)) == place["end"] - place["start"] for place in places)
+            and self._stand_where_they_say(documents)
         )
         if not sound:
             raise ValueError("the passages do not fit their documents")
+
+    def _stand_where_they_say(self, documents: Documents) -> bool:
+        """Whether the bytes of each passage are its characters: as many, and as many before it in its document."""
+        document, byte, character = -1, 0, 0
+        for place in self._places:
+            if place["document"] != document:
+                document = int(place["document"])
+                byte, character = documents.starts[document], 0
+            if place["first_byte"] < byte:
+                return False
+            character += len(self._texts[byte : int(place["first_byte"])].decode())
+            byte = int(place["first_byte"])
+            if (character, len(self._text(place))) != (place["start"], place["end"] - place["start"]):
+                return False
+        return True
 
     def _text(self, place: np.void) -> str:
         return self._texts[int(place["first_byte"]) : int(place["last_byte"])].decode()
@@ -193,8 +209,8 @@ class Passages(Sequence[Passage]):
     def rows_of_documents(self) -> dict[str, range]:
         """Return the rows of each document that has passages; they stand together."""
         numbers = self._places["document"]
-        firsts = np.flatnonzero(np.diff(numbers, prepend=-1) != 0).tolist() if len(numbers) else []
-        bounds = zip(firsts, [*firsts[1:], len(numbers)], strict=True)
+        changes = np.flatnonzero(np.diff(numbers)) + 1
+        bounds = pairwise([0, *changes.tolist(), len(numbers)] if len(numbers) else [])
         return {self._ids[numbers[first]]: range(first, last) for first, last in bounds}
 
 
@@ -272,7 +288,10 @@ def array(content: Content, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     head = io.BytesIO(content[:1_024])
     if np.lib.format.read_magic(head) != (1, 0):
         raise ValueError("another version of .npy")
-    shape, columns_first, found = np.lib.format.read_array_header_1_0(head)
+    try:
+        shape, columns_first, found = np.lib.format.read_array_header_1_0(head)
+    except (TypeError, tokenize.TokenError) as error:  # what numpy lets through of a header that is no dict
+        raise ValueError("no header of .npy") from error
     if found != dtype or columns_first or len(content) != head.tell() + math.prod(shape) * found.itemsize:
         raise ValueError(f"holds {found} in {shape}, or is cut")
     return np.frombuffer(content, dtype, count=math.prod(shape), offset=head.tell()).reshape(shape)

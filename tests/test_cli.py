@@ -136,6 +136,36 @@ def test_index_without_a_change_builds_nothing(island: Settings) -> None:
     assert "up to date: snapshot" in done.err
 
 
+def test_index_builds_the_index_that_is_asked_for_and_doctor_shows_it(tmp_path: Path, copied: Path) -> None:
+    folders = ("--corpus", write_files(tmp_path / "corpus", FILES), "--index", copied)
+    assert "exact search" in run("doctor", *folders).out
+    before = confidence(copied)
+    in_cells = run("index", *folders, "--index-factory", "IVF4,SQ8")
+    assert (in_cells.code, in_cells.out) == (0, "")
+    assert "built snapshot" in in_cells.err
+    assert "up to date: snapshot" in run("index", *folders, "--index-factory", "IVF4,SQ8").err
+    shown = run("doctor", *folders)
+    assert (shown.code, faults(shown)) == (0, [])
+    assert re.search(r"\(in use\): 3 documents, 5 passages, .*IVF4,SQ8, \d+ cells looked into, finds 1\.000", shown.out)
+    assert confidence(copied) == pytest.approx(before)
+    assert "built snapshot" in run("index", *folders).err
+    assert re.search(r"\(in use\): .*, exact search, .* every byte as published", run("doctor", *folders).out)
+
+
+def test_index_names_an_index_that_faiss_cannot_build_in_one_line(tmp_path: Path, copied: Path) -> None:
+    corpus = write_files(tmp_path / "corpus", FILES)
+    before = contents(copied)
+    for factory in ("Nope", "IVF99,SQ8", "IDMap,Flat"):
+        done = run("index", "--corpus", corpus, "--index", copied, "--index-factory", factory)
+        assert_one_line(done, 1, f"FAISS cannot build an index '{factory}' of 5 passages")
+    assert contents(copied) == before
+    assert run("ask", QUESTION, "--index", copied).code == 0
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
 def test_index_without_a_corpus_is_a_fault_in_one_line(tmp_path: Path) -> None:
     done = run("index", "--corpus", tmp_path / "none", "--index", tmp_path / "index")
     assert_one_line(done, 1, "does not exist")

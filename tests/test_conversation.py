@@ -141,7 +141,7 @@ def cosines(bot: Bot, query: Query, vector: npt.NDArray[np.float32]) -> list[flo
     """How near a vector is to each passage that a query finds."""
     hits = search(query, bot.snapshot, bot.encoder)
     rows = [bot.snapshot.passages.index(hit.passage) for hit in hits]
-    return [float(bot.snapshot.vectors.reconstruct(row) @ vector) for row in rows]
+    return [float(cosine) for cosine in bot.snapshot.vectors.of(np.array(rows)) @ vector]
 
 
 def test_lent_words_add_their_own_match_times_their_weight(shipped: Bot) -> None:

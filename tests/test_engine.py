@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bot.engine import Bot, build_index, open_bot
 from bot.errors import EmptyQuestion, QuestionTooLong, SnapshotDamaged, SnapshotMismatch, SnapshotMissing
 from bot.settings import Settings, load_settings
 from bot.snapshot import current_id
+from bot.types import Progress
+from bot.vectors import IndexChoice
 from tests.conftest import FILES, REPOSITORY, write_files
 
 WEATHER = (
@@ -203,6 +207,53 @@ def test_whatever_changes_the_vectors_makes_a_new_snapshot(tmp_path: Path) -> No
     assert "15 euros" in quote.text
 
 
+def test_only_changed_documents_are_encoded_again(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    build_index(settings)
+    before = open_bot(settings).snapshot
+    totals: list[int] = []
+    ferry = settings.corpus / "ferry.txt"
+    ferry.write_text(FILES["ferry.txt"].replace("12 euros", "15 euros"), encoding="utf-8")
+    build_index(settings, counted(totals))
+    after = open_bot(settings).snapshot
+    changed = [passage for passage in after.passages if passage.document == "ferry.txt"]
+    assert totals == [len(changed) + sum(len(passage.sentences) for passage in changed)]
+    for name in ("birds.html", "harbour.md"):
+        rows, old = after.rows[name], before.rows[name]
+        assert after.passages[rows.start : rows.stop] == before.passages[old.start : old.stop]
+        assert np.array_equal(after.vectors.stored[rows.start : rows.stop], before.vectors.stored[old.start : old.stop])
+    settings = settings.model_copy(update={"passage_tokens": 64})
+    build_index(settings, counted(totals))
+    manifest = open_bot(settings).snapshot.manifest
+    assert totals[1:] == [manifest.passages + manifest.sentences], "another splitter takes nothing over"
+
+
+def counted(totals: list[int]) -> Callable[[int], Progress]:
+    """Remember how many texts each build encodes."""
+
+    def progress(total: int) -> Progress:
+        totals.append(total)
+        return lambda done: None
+
+    return progress
+
+
+def test_another_index_is_built_when_it_is_set_and_when_it_is_not_any_more(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    in_cells = settings.model_copy(update={"index_factory": "IVF4,SQ8"})
+    build_index(settings)
+    assert build_index(settings.model_copy(update={"index_factory": "Flat"})).built is False
+    totals: list[int] = []
+    report = build_index(in_cells, counted(totals))
+    assert (report.built, build_index(in_cells).built) == (True, False)
+    bot = open_bot(in_cells)
+    assert (bot.snapshot.id, bot.snapshot.manifest.choice.factory) == (report.snapshot, "IVF4,SQ8")
+    assert bot.ask("Where do puffins breed?").status == "answered"
+    assert build_index(settings, counted(totals)).built
+    assert open_bot(settings).snapshot.manifest.choice == IndexChoice("Flat")
+    assert totals == [0, 0], "no document has changed"
+
+
 def test_a_document_that_is_gone_is_no_longer_quoted(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     build_index(settings)
@@ -243,7 +294,7 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("file", ["manifest.json", "passages.faiss", "sentences.npy", "lexical/meta.json"])
+@pytest.mark.parametrize("file", ["manifest.json", "passages.faiss", "texts.bin", "sentences.npy", "lexical/meta.json"])
 def test_when_the_newest_snapshot_is_damaged_the_one_before_serves(
     two: tuple[Settings, str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str
 ) -> None:
@@ -282,7 +333,7 @@ def test_when_the_pointer_is_damaged_the_newest_snapshot_serves(
 def test_when_every_snapshot_is_damaged_nothing_is_answered(two: tuple[Settings, str, str], tmp_path: Path) -> None:
     settings, older, newer = two
     copy = settings.model_copy(update={"index": Path(shutil.copytree(settings.index, tmp_path / "index"))})
-    flip_a_byte(copy.index / "snapshots" / newer / "passages.json")
+    flip_a_byte(copy.index / "snapshots" / newer / "passages.npy")
     shutil.rmtree(copy.index / "snapshots" / older / "lexical")
-    with pytest.raises(SnapshotDamaged, match=f"{newer[:12]} is damaged: passages.json"):
+    with pytest.raises(SnapshotDamaged, match=f"{newer[:12]} is damaged: passages.npy"):
         open_bot(copy)

@@ -70,8 +70,8 @@ def test_the_cosines_of_a_hit_equal_a_plain_scan(sea: Bot, words: Encoder, quest
         passage = hit.passage
         sentences = words.encode_passages([part + "." for part in passage.text.removesuffix(".").split(". ")]) @ vector
         whole = words.encode_passages(["Notes " + passage.text])[0] @ vector  # read with its title before it
-        assert hit.scores.passage == pytest.approx(whole, abs=1e-5)
-        assert hit.scores.sentence == pytest.approx(sentences.max(), abs=2e-3)  # float16 on disk
+        assert hit.scores.passage == pytest.approx(whole, abs=5e-4)  # float16 on disk
+        assert hit.scores.sentence == pytest.approx(sentences.max(), abs=4e-3)  # 8 bits on disk
 
 
 def test_a_passage_asked_for_in_its_own_words_comes_first(sea: Bot) -> None:
@@ -221,7 +221,7 @@ def test_every_score_is_the_weighted_sum_of_its_parts(archive: Bot, question: st
     query = understand(question, snapshot, encoder)
     rows, shares = snapshot.lexical.search(query.terms, 1_000)
     lexical = dict(zip(rows.tolist(), shares.tolist(), strict=True))
-    cosines = snapshot.vectors.reconstruct_n(0, snapshot.vectors.ntotal).astype(np.float64) @ vector
+    cosines = snapshot.vectors.of(slice(None)).astype(np.float64) @ vector
     places = {passage: row for row, passage in enumerate(snapshot.passages)}
     found = searched(archive, question, 100)
     assert sorted(places[hit.passage] for hit in found) == list(range(18))  # the first and the last of all among them
@@ -244,8 +244,8 @@ def test_every_score_is_the_weighted_sum_of_its_parts(archive: Bot, question: st
         )
         scores = hit.scores
         own = (scores.passage, scores.sentence, scores.lexical, scores.around_passage, scores.around_lexical)
-        assert own == pytest.approx(expected, abs=1e-3)  # the sentences are float16 on disk
-        assert scores.marked == pytest.approx((sentences @ vector)[hit.best_sentence], abs=1e-3)
+        assert own == pytest.approx(expected, abs=4e-3)  # the sentences are in 8 bits on disk
+        assert scores.marked == pytest.approx((sentences @ vector)[hit.best_sentence], abs=4e-3)
         marked = hit.passage.sentence_text(hit.best_sentence)
         bonus = parts.KIND_WEIGHT if query.kind == "number" and holds(marked, "number") else 0
         assert scores.bonus == pytest.approx(bonus if found.index(hit) < 10 else scores.bonus)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import hashlib
 import io
 import json
@@ -13,10 +14,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import faiss
 import numpy as np
@@ -24,6 +25,7 @@ import numpy.typing as npt
 import pytest
 
 from bot.documents import read_corpus
+from bot.engine import Bot
 from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError, SnapshotMismatch, SnapshotMissing
 from bot.lexical import read_terms
 from bot.passages import encoder_text, sentence_texts, split
@@ -69,6 +71,14 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
+def files_but_lexical(index: Path) -> dict[str, bytes]:
+    """Every file but those of the lexical index, which have random names; what the manifest says of the others."""
+    found = {path.name: path.read_bytes() for path in home(index).iterdir() if path.is_file()}
+    manifest = json.loads(found.pop("manifest.json"))
+    manifest["files"] = {name: file for name, file in manifest["files"].items() if not name.startswith("lexical/")}
+    return {**found, "manifest": json.dumps(manifest).encode()}
+
+
 # --- what was published comes back ------------------------------------------------------------------------------------
 
 
@@ -78,21 +88,23 @@ def test_documents_and_passages_come_back_as_they_were(
     snapshot = opened(index, words)
     assert tuple(snapshot.documents.values()) == documents
     assert list(snapshot.documents) == [document.id for document in documents]
-    assert snapshot.passages == tuple(p for document in documents for p in split(document, words, aim=AIM))
-    assert len(snapshot.passages) == snapshot.vectors.ntotal == len(snapshot.lexical) == snapshot.manifest.passages
+    assert tuple(snapshot.passages) == tuple(p for document in documents for p in split(document, words, aim=AIM))
+    assert len(snapshot.passages) == len(snapshot.vectors) == len(snapshot.lexical) == snapshot.manifest.passages
 
 
 def test_every_row_is_the_vector_of_its_own_passage_and_sentence(index: Path, words: Encoder) -> None:
     snapshot = opened(index, words)
-    vectors = snapshot.vectors.reconstruct_n(0, snapshot.vectors.ntotal)
+    vectors = snapshot.vectors.of(slice(None))
     for row, passage in enumerate(snapshot.passages):
         document = snapshot.documents[passage.document]
-        assert np.array_equal(vectors[row], words.encode_passages([encoder_text(document, passage, words)])[0])
-        stored = snapshot.sentence_vectors[snapshot.sentence_rows[row] : snapshot.sentence_rows[row + 1]]
+        fresh = words.encode_passages([encoder_text(document, passage, words)])[0]
+        assert np.array_equal(vectors[row], fresh.astype(np.float16))
+        stored = snapshot.sentence_vectors.of(slice(snapshot.sentence_rows[row], snapshot.sentence_rows[row + 1]))
         fresh = words.encode_passages(sentence_texts(document, passage, words))
         assert stored.shape == fresh.shape == (len(passage.sentences), words.dim)
-        assert np.allclose(stored, fresh, rtol=1e-3, atol=1e-6)  # float16 has 11 bits
-    assert snapshot.sentence_rows[-1] == len(snapshot.sentence_vectors) == snapshot.manifest.sentences
+        assert np.allclose(stored, fresh, rtol=0, atol=1 / 254)  # 8 bits, one for the sign
+    assert snapshot.sentence_vectors.shape == (snapshot.sentence_rows[-1], words.dim)
+    assert snapshot.sentence_rows[-1] == snapshot.manifest.sentences
 
 
 def test_the_words_of_a_passage_find_its_own_row(index: Path, words: Encoder) -> None:
@@ -122,7 +134,7 @@ def test_rows_cover_every_passage_once_and_in_order(index: Path, words: Encoder)
 def test_a_passage_is_found_by_its_id_and_by_nothing_else(index: Path, words: Encoder) -> None:
     snapshot = opened(index, words)
     for passage in snapshot.passages:
-        assert snapshot.passage(passage.id) is passage
+        assert snapshot.passage(passage.id) == passage
         for other in (passage.id.upper(), f"{passage.id}0", f" {passage.id}", passage.id[:-1], f"{passage.id}#"):
             assert snapshot.passage(other) is None
         assert snapshot.passage(f"{passage.document}#{passage.start}-{passage.end + 1}") is None
@@ -136,7 +148,7 @@ def test_a_document_whose_name_holds_the_mark_of_ids_keeps_its_passages_apart(tm
     publish(read_corpus(corpus).documents, words, tmp_path / "index", aim=AIM)
     snapshot = opened(tmp_path / "index", words)
     assert len(snapshot.passages) == 2
-    assert all(snapshot.passage(passage.id) is passage for passage in snapshot.passages)
+    assert all(snapshot.passage(passage.id) == passage for passage in snapshot.passages)
 
 
 def test_every_passage_knows_the_rows_of_its_document(index: Path, words: Encoder) -> None:
@@ -166,13 +178,11 @@ def test_opening_changes_nothing(index: Path, words: Encoder) -> None:
 def test_two_builds_of_one_corpus_are_alike(tmp_path: Path, documents: tuple[Document, ...], words: Encoder) -> None:
     for name in ("one", "two"):
         publish(documents, words, tmp_path / name, aim=AIM)
-    one, two = (
-        {path.name: path.read_bytes() for path in home(tmp_path / name).iterdir() if path.is_file()}
-        for name in ("one", "two")
-    )
-    del one["manifest.json"], two["manifest.json"]  # it names the lexical index's files, which have random names
-    assert one == two
-    assert one.keys() >= {"documents.json", "passages.json", "passages.faiss", "sentences.npy"}
+    assert files_but_lexical(tmp_path / "one") == files_but_lexical(tmp_path / "two")
+    assert files_but_lexical(tmp_path / "one").keys() == {
+        "documents.json", "texts.bin", "blocks.bin", "passages.npy", "sentences.npy", "headings.json",
+        "passages.faiss", "passage_vectors.npy", "sentence_vectors.npy", "vocabulary.json", "manifest",
+    }  # fmt: skip
 
 
 def test_the_same_words_in_many_documents_stay_as_many_passages(
@@ -187,7 +197,7 @@ def test_the_same_words_in_many_documents_stay_as_many_passages(
 def test_a_snapshot_of_nothing_can_be_opened(tmp_path: Path, words: Encoder) -> None:
     publish([], words, tmp_path, aim=AIM)
     snapshot = opened(tmp_path, words)
-    assert snapshot.passages == ()
+    assert (tuple(snapshot.passages), dict(snapshot.documents)) == ((), {})
     assert snapshot.document_rows.shape == (0, 2)
 
 
@@ -201,6 +211,251 @@ def test_progress_is_told_of_every_text(tmp_path: Path, documents: tuple[Documen
 
     manifest = read_manifest(tmp_path, publish(documents, words, tmp_path, aim=AIM, progress=progress))
     assert totals == [manifest.passages + manifest.sentences] == done[-1:]
+
+
+# --- what is large is mapped ------------------------------------------------------------------------------------------
+
+
+def mapped_files(folder: Path) -> list[str]:
+    """The files of a folder that this process has mapped."""
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8")
+    return sorted({line.split()[-1].removeprefix(f"{folder}/") for line in maps.splitlines() if f" {folder}/" in line})
+
+
+@pytest.fixture(params=[None, "IVF2,SQ8", "HNSW4"])
+def large(
+    request: pytest.FixtureRequest, tmp_path: Path, documents: tuple[Document, ...], words: Encoder
+) -> Iterator[tuple[Snapshot, Snapshot]]:
+    """A snapshot opened twice: read, and mapped as if the machine's memory were small."""
+    publish(documents, words, tmp_path, aim=AIM, factory=request.param)
+    before = tree(tmp_path)
+    with pytest.MonkeyPatch.context() as patched:
+        read = opened(tmp_path, words)
+        patched.setattr("bot.snapshot._MAPPED_BEYOND", 0)
+        yield read, opened(tmp_path, words)
+    assert tree(tmp_path) == before
+
+
+def test_a_mapped_snapshot_gives_what_one_in_memory_gives(large: tuple[Snapshot, Snapshot], words: Encoder) -> None:
+    read, mapped = large
+    gc.collect()
+    assert tuple(mapped.documents.values()) == tuple(read.documents.values())
+    assert tuple(mapped.passages) == tuple(read.passages)
+    assert mapped.vocabulary == read.vocabulary
+    assert np.array_equal(mapped.vectors.of(slice(None)), read.vectors.of(slice(None)))
+    assert np.array_equal(mapped.sentence_vectors.of(slice(None)), read.sentence_vectors.of(slice(None)))
+    for question in ("How fast may boats go?", "puffins", "a return ticket", "nothing"):
+        vector = words.encode_question(question)[0]
+        for only in (None, np.array([0, 2, 3])):
+            assert mapped.vectors.nearest(vector, 3, only).tolist() == read.vectors.nearest(vector, 3, only).tolist()
+        one, other = (Bot(words, snapshot).ask(question, top_k=9) for snapshot in (read, mapped))
+        assert other == one
+
+
+@pytest.mark.parametrize("factory", [None, "IVF2,SQ8"])
+def test_what_is_mapped_stays_so_as_long_as_it_is_used_and_no_longer(
+    tmp_path: Path,
+    documents: tuple[Document, ...],
+    words: Encoder,
+    monkeypatch: pytest.MonkeyPatch,
+    factory: str | None,
+) -> None:
+    publish(documents, words, tmp_path, aim=AIM, factory=factory)
+    small = opened(tmp_path, words)
+    assert mapped_files(home(tmp_path)) == []
+    monkeypatch.setattr("bot.snapshot._MAPPED_BEYOND", 0)
+    vectors = opened(tmp_path, words).vectors
+    gc.collect()
+    assert mapped_files(home(tmp_path)) == ["passage_vectors.npy", "passages.faiss"]
+    question = words.encode_question("puffins")[0]
+    assert vectors.nearest(question, 3).tolist() == small.vectors.nearest(question, 3).tolist()
+    del vectors
+    gc.collect()
+    assert mapped_files(home(tmp_path)) == []
+
+
+def test_mapped_vectors_are_not_copied(large: tuple[Snapshot, Snapshot]) -> None:
+    _, mapped = large
+    index: Any = mapped.vectors._index
+    assert not mapped.vectors.stored.flags.owndata
+    assert not mapped.sentence_vectors.stored.flags.owndata
+    if mapped.manifest.choice.cells:
+        lists = index.invlists
+        number = next(number for number in range(index.nlist) if lists.list_size(number))
+        kept = faiss.rev_swig_ptr(lists.get_codes(number), index.code_size)
+    else:
+        exact: Any = faiss.downcast_index(getattr(index, "storage", index))
+        kept = faiss.rev_swig_ptr(exact.get_xb(), exact.d)
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    ranges = [line.split()[0].split("-") for line in maps if line.endswith(f"{mapped.id}/passages.faiss")]
+    assert any(int(first, 16) <= kept.ctypes.data < int(last, 16) for first, last in ranges)
+
+
+def test_a_mapped_snapshot_that_is_damaged_is_refused(
+    index: Path, words: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.snapshot._MAPPED_BEYOND", 0)
+    for path in files_of(home(index)):
+        sound = path.read_bytes()
+        for harmed in (sound[:-1], sound[:-1] + bytes([sound[-1] ^ 1]), b""):
+            path.write_bytes(harmed)
+            with pytest.raises(SnapshotDamaged):
+                opened(index, words)
+        path.write_bytes(sound)
+    opened(index, words)
+
+
+@pytest.mark.parametrize(
+    "name", ["a text that is not UTF-8", "half an index", "sentences far outside", "another metric", "no text"]
+)
+def test_a_mapped_snapshot_that_is_forged_is_refused(
+    index: Path, words: Encoder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("bot.snapshot._MAPPED_BEYOND", 0)
+    opened(index, words)
+    forge(index, FORGED[name])
+    with pytest.raises(SnapshotDamaged):
+        opened(index, words)
+
+
+# --- what has not changed is taken over -------------------------------------------------------------------------------
+
+
+class Asked(WordEncoder):
+    """Remembers the passages and sentences that it was asked to encode."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.batches = 0
+
+    def encode_passages(self, texts: Sequence[str], progress: Progress | None = None) -> Embeddings:
+        self.texts += texts
+        self.batches += 1
+        return super().encode_passages(texts, progress)
+
+    def encode_question(self, text: str) -> Embeddings:
+        return WordEncoder().encode_question(text)
+
+
+def texts_of(documents: Sequence[Document], words: Encoder) -> list[str]:
+    """What an encoder reads of some documents, sorted."""
+    pairs = [(document, passage) for document in documents for passage in split(document, words, aim=AIM)]
+    passages = [encoder_text(document, passage, words) for document, passage in pairs]
+    return sorted([*passages, *(text for pair in pairs for text in sentence_texts(*pair, words))])
+
+
+def edited(document: Document) -> Document:
+    """The same document with one word exchanged for one as long."""
+    assert " the " in document.text or " a " in document.text
+    return replace(document, text=document.text.replace(" the ", " her ").replace(" a ", " 1 "))
+
+
+def told(document: Document, **facts: str) -> Document:
+    """The same text from another source."""
+    return replace(document, source=replace(document.source, **facts))  # type: ignore[arg-type]
+
+
+def exchanged(one: Document, other: Document) -> list[Document]:
+    return [replace(other, id=one.id), replace(one, id=other.id)]
+
+
+#: The documents after a change, and those of them that are not what they were; of birds, ferry and harbour.
+CHANGES: dict[str, Callable[[Document, Document, Document], tuple[list[Document], list[Document]]]] = {
+    "nothing": lambda b, f, h: ([b, f, h], []),
+    "the order": lambda b, f, h: ([h, b, f], []),
+    "one gone": lambda b, f, h: ([b, h], []),
+    "one left": lambda b, f, h: ([f], []),
+    "all gone": lambda b, f, h: ([], []),
+    "the text of one": lambda b, f, h: ([b, f, edited(h)], [edited(h)]),
+    "the text of two": lambda b, f, h: ([edited(b), edited(f), h], [edited(b), edited(f)]),
+    "a title": lambda b, f, h: ([told(b, title="Birds"), f, h], [told(b, title="Birds")]),
+    "a publisher": lambda b, f, h: ([b, told(f, publisher="Nobody"), h], [told(f, publisher="Nobody")]),
+    "a question": lambda b, f, h: ([replace(b, questions=("What?",)), f, h], [replace(b, questions=("What?",))]),
+    "a place": lambda b, f, h: ([b, replace(f, id="boats/ferry.txt"), h], [replace(f, id="boats/ferry.txt")]),
+    "two names": lambda b, f, h: ([*exchanged(b, f), h], exchanged(b, f)),
+    "one more": lambda b, f, h: ([b, replace(h, id="copy.md"), f, h], [replace(h, id="copy.md")]),
+    "one emptied": lambda b, f, h: ([b, replace(f, text="", blocks=()), h], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("beyond", [1, 0], ids=["read", "mapped"])
+def test_only_what_has_changed_is_encoded_and_the_snapshot_is_that_of_a_new_build(
+    index: Path,
+    tmp_path: Path,
+    documents: tuple[Document, ...],
+    words: Encoder,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    beyond: int,
+) -> None:
+    monkeypatch.setattr("bot.snapshot._MAPPED_BEYOND", beyond)
+    now, changed = CHANGES[name](*documents)
+    asked, totals, done = Asked(), list[int](), list[int]()
+
+    def progress(total: int) -> Progress:
+        totals.append(total)
+        return done.append
+
+    publish(now, asked, index, aim=AIM, before=opened(index, words), progress=progress)
+    publish(now, words, tmp_path / "anew", aim=AIM)
+    assert files_but_lexical(index) == files_but_lexical(tmp_path / "anew")
+    assert sorted(asked.texts) == texts_of(changed, words)
+    assert totals == [len(asked.texts)]
+    assert done[-1:] == ([len(asked.texts)] if changed else [])
+    snapshot = opened(index, words)
+    assert list(snapshot.documents) == [document.id for document in now]
+    assert [row for run in snapshot.rows.values() for row in run] == list(range(len(snapshot.passages)))
+
+
+def test_texts_are_encoded_in_batches_that_make_no_difference(
+    index: Path, tmp_path: Path, documents: tuple[Document, ...], words: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [documents[0], *map(edited, documents[1:])]
+    publish(now, words, tmp_path / "anew", aim=AIM)
+    monkeypatch.setattr("bot.snapshot._BATCH", 3)
+    asked, done = Asked(), list[int]()
+    publish(now, asked, index, aim=AIM, before=opened(index, words), progress=lambda total: done.append)
+    assert files_but_lexical(index) == files_but_lexical(tmp_path / "anew")
+    assert asked.batches > 4
+    assert done == sorted(set(done))
+    assert done[-1] == len(asked.texts) == len(texts_of(now[1:], words))
+
+
+def test_a_document_that_changes_back_is_encoded_again(
+    index: Path, documents: tuple[Document, ...], words: Encoder
+) -> None:
+    before = files_but_lexical(index)
+    for now in ([*documents[:2], edited(documents[2])], documents):
+        asked = Asked()
+        publish(now, asked, index, aim=AIM, before=opened(index, words))
+        assert sorted(asked.texts) == texts_of(now[2:], words)
+    assert files_but_lexical(index) == before
+
+
+def test_another_index_of_the_same_documents_needs_no_encoding(
+    index: Path, tmp_path: Path, documents: tuple[Document, ...], words: Encoder
+) -> None:
+    before = files_but_lexical(index)
+    for factory in ("IVF2,SQ8", None):
+        asked = Asked()
+        publish(documents, asked, index, aim=AIM, before=opened(index, words), factory=factory)
+        publish(documents, words, tmp_path / "anew", aim=AIM, factory=factory)
+        assert asked.texts == []
+        assert opened(index, words).manifest.choice.factory == (factory or "Flat")
+        assert files_but_lexical(index) == files_but_lexical(tmp_path / "anew")
+    assert files_but_lexical(index) == before
+
+
+@pytest.mark.parametrize("factory", ["Nope", "IVF99,SQ8", "IDMap,Flat", "PQ3", "IVF0,Flat"])
+def test_an_index_that_cannot_be_built_leaves_everything_as_it_was(
+    index: Path, documents: tuple[Document, ...], words: Encoder, factory: str
+) -> None:
+    before = tree(index)
+    with pytest.raises(SnapshotError, match=r"could not be built: FAISS cannot build an index .* passages") as caught:
+        publish(documents, words, index, aim=AIM, factory=factory)
+    assert repr(factory) in str(caught.value)
+    assert tree(index) == before
 
 
 # --- what is damaged is refused ---------------------------------------------------------------------------------------
@@ -279,7 +534,11 @@ def test_without_a_snapshot_a_person_is_told_to_build_one(tmp_path: Path) -> Non
 # --- what is well hashed and still wrong ------------------------------------------------------------------------------
 
 
-def forge(index: Path, change: Callable[[Path, dict[str, Any]], object]) -> None:
+#: Something done to the folder of a snapshot and its manifest.
+Change: TypeAlias = Callable[[Path, dict[str, Any]], object]
+
+
+def forge(index: Path, change: Change) -> None:
     """Change a snapshot as somebody would who knows how its manifest is made: every digest is right again."""
     folder = home(index)
     manifest = json.loads((folder / "manifest.json").read_bytes())
@@ -296,8 +555,13 @@ def forge(index: Path, change: Callable[[Path, dict[str, Any]], object]) -> None
 
 def test_a_forged_snapshot_without_a_fault_is_opened(index: Path, words: Encoder) -> None:
     """The other tests here would prove nothing if the forger made mistakes."""
-    forge(index, lambda folder, manifest: None)
-    assert opened(index, words).passages
+    before = tuple(opened(index, words).passages)
+    for name in ("passages.npy", "sentences.npy", "passage_vectors.npy", "sentence_vectors.npy"):
+        forge(index, edit_array(name, lambda rows: rows))
+    for name in ("documents.json", "headings.json"):
+        forge(index, edit_json(name, lambda rows: None))
+    forge(index, edit_index(lambda rows: flat(faiss.IndexFlatIP, rows)))
+    assert tuple(opened(index, words).passages) == before
 
 
 class Plant:
@@ -310,21 +574,22 @@ class Plant:
         return os.mkdir, (str(self.place),)
 
 
-def test_pickled_vectors_are_refused_and_never_run(index: Path, tmp_path: Path, words: Encoder) -> None:
+@pytest.mark.parametrize("name", ["passages.npy", "sentences.npy", "passage_vectors.npy", "sentence_vectors.npy"])
+def test_pickled_arrays_are_refused_and_never_run(index: Path, tmp_path: Path, words: Encoder, name: str) -> None:
     place = tmp_path / "planted"
 
     def plant(folder: Path, manifest: dict[str, Any]) -> None:
-        np.save(folder / "sentences.npy", np.array([Plant(place)], dtype=object), allow_pickle=True)
+        np.save(folder / name, np.array([Plant(place)], dtype=object), allow_pickle=True)
 
     forge(index, plant)
     with pytest.raises(SnapshotDamaged):
         opened(index, words)
     assert not place.exists()
-    np.load(home(index) / "sentences.npy", allow_pickle=True)
+    np.load(home(index) / name, allow_pickle=True)
     assert place.exists()  # the plant was a live one
 
 
-def edit_json(name: str, edit: Callable[[list[Any]], object]) -> Callable[[Path, dict[str, Any]], None]:
+def edit_json(name: str, edit: Callable[[list[Any]], object]) -> Change:
     def change(folder: Path, manifest: dict[str, Any]) -> None:
         content = json.loads((folder / name).read_bytes())
         edit(content)
@@ -333,7 +598,7 @@ def edit_json(name: str, edit: Callable[[list[Any]], object]) -> Callable[[Path,
     return change
 
 
-def edit_vectors(edit: Callable[[Embeddings], faiss.Index]) -> Callable[[Path, dict[str, Any]], None]:
+def edit_index(edit: Callable[[Embeddings], faiss.Index]) -> Change:
     def change(folder: Path, manifest: dict[str, Any]) -> None:
         sound = faiss.read_index(str(folder / "passages.faiss"))
         faiss.write_index(edit(sound.reconstruct_n(0, sound.ntotal)), str(folder / "passages.faiss"))
@@ -353,51 +618,220 @@ def numbered(rows: Embeddings) -> faiss.Index:
     return made
 
 
-def edit_sentences(
-    edit: Callable[[npt.NDArray[np.float16]], npt.NDArray[Any]],
-) -> Callable[[Path, dict[str, Any]], None]:
+def in_cells(rows: Embeddings) -> faiss.Index:
+    made = faiss.index_factory(rows.shape[1], "IVF2,SQ8", faiss.METRIC_INNER_PRODUCT)
+    made.train(rows)
+    made.add(rows)
+    return made
+
+
+def choose(**choice: object) -> Change:
+    return lambda folder, manifest: manifest["choice"].update(choice)
+
+
+def edit_array(name: str, edit: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Change:
     def change(folder: Path, manifest: dict[str, Any]) -> None:
-        buffer = io.BytesIO()
-        np.save(buffer, edit(np.load(folder / "sentences.npy")))
-        (folder / "sentences.npy").write_bytes(buffer.getvalue())
+        np.save(folder / name, edit(np.load(folder / name)), allow_pickle=True)
 
     return change
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param(edit_json("passages.json", lambda rows: rows.pop()), id="a passage less"),
-        pytest.param(edit_json("passages.json", lambda rows: rows.append(rows[0])), id="a passage twice"),
-        pytest.param(edit_json("passages.json", lambda rows: rows[0].__setitem__(2, 10**9)), id="offsets outside"),
-        pytest.param(edit_json("passages.json", lambda rows: rows[0].__setitem__(0, 99)), id="no such document"),
-        pytest.param(edit_json("passages.json", lambda rows: rows[0].__setitem__(4, [])), id="no sentences"),
-        pytest.param(edit_json("passages.json", lambda rows: rows[0].pop()), id="another form"),
-        pytest.param(edit_json("documents.json", lambda rows: rows.append(rows[0])), id="a document twice"),
-        pytest.param(edit_vectors(lambda rows: flat(faiss.IndexFlatIP, rows[:-1])), id="a vector less"),
-        pytest.param(edit_vectors(lambda rows: flat(faiss.IndexFlatIP, rows[::-1])), id="vectors in another order"),
-        pytest.param(edit_vectors(lambda rows: flat(faiss.IndexFlatIP, rows[:, :-1])), id="vectors too short"),
-        pytest.param(edit_vectors(lambda rows: flat(faiss.IndexFlatL2, rows)), id="another metric"),
-        pytest.param(edit_vectors(numbered), id="another index"),
-        pytest.param(edit_sentences(lambda rows: rows[:-1]), id="a sentence less"),
-        pytest.param(edit_sentences(lambda rows: rows.astype(np.float32)), id="another type"),
-        pytest.param(edit_sentences(lambda rows: rows[:, :-1]), id="sentences too short"),
-        pytest.param(lambda folder, manifest: (folder / "passages.faiss").write_bytes(b"IxFI"), id="no faiss"),
-        pytest.param(lambda folder, manifest: (folder / "sentences.npy").write_bytes(b"\x93NUMPY"), id="no numpy"),
-        pytest.param(lambda folder, manifest: (folder / "documents.json").write_bytes(b"[{}]"), id="no documents"),
-        pytest.param(lambda folder, manifest: manifest["files"].pop("sentences.npy"), id="a file not named"),
-        pytest.param(lambda folder, manifest: manifest["files"].update({"../../current": {}}), id="a file outside"),
-        pytest.param(lambda folder, manifest: manifest["files"].update({"/etc/hostname": {}}), id="a file far outside"),
-        pytest.param(lambda folder, manifest: manifest.update(dim=3), id="another dimension"),
-        pytest.param(lambda folder, manifest: manifest.update(note="x"), id="a key too many"),
-    ],
-)
-def test_files_that_do_not_fit_each_other_are_refused(
-    index: Path, words: Encoder, change: Callable[[Path, dict[str, Any]], object]
-) -> None:
+def place(row: int, **fields: int) -> Change:
+    """Change where a passage stands."""
+
+    def edit(places: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        for name, value in fields.items():
+            places[name][row] = value
+        return places
+
+    return edit_array("passages.npy", edit)
+
+
+def shift(row: int, **fields: int) -> Change:
+    def edit(places: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        for name, by in fields.items():
+            places[name][row] += np.array(by).astype(places[name].dtype)  # less than 0 wraps around, as it should
+        return places
+
+    return edit_array("passages.npy", edit)
+
+
+def sentence(row: int, column: int, by: int) -> Change:
+    def edit(spans: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        spans[row, column] += np.array(by).astype(np.uint32)
+        return spans
+
+    return edit_array("sentences.npy", edit)
+
+
+def rewrite(name: str, edit: Callable[[bytes], bytes]) -> Change:
+    def change(folder: Path, manifest: dict[str, Any]) -> None:
+        (folder / name).write_bytes(edit((folder / name).read_bytes()))
+
+    return change
+
+
+def in_version_2(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.load(io.BytesIO(content)), (2, 0))
+    return buffer.getvalue()
+
+
+def swapped(texts: bytes) -> bytes:
+    """Two bytes of the first letters are one letter: as many bytes as before, but fewer characters."""
+    return "é".encode() + texts[2:]
+
+
+FORGED: dict[str, Change] = {
+    # documents
+    "a document twice": edit_json("documents.json", lambda rows: rows.append(rows[0])),
+    "a document less": edit_json("documents.json", lambda rows: rows.pop()),
+    "no document": edit_json("documents.json", lambda rows: rows.clear()),
+    "documents in another order": edit_json("documents.json", lambda rows: rows.reverse()),
+    "two documents of one name": edit_json("documents.json", lambda rows: rows[1].update(id=rows[0]["id"])),
+    "a character more": edit_json("documents.json", lambda rows: rows[0].update(characters=rows[0]["characters"] + 1)),
+    "a text that ends early": edit_json("documents.json", lambda rows: rows[0].update(text_end=5, characters=5)),
+    "a text that ends before it begins": edit_json("documents.json", lambda rows: rows[1].update(text_end=0)),
+    "a text that ends outside": edit_json("documents.json", lambda rows: rows[-1].update(text_end=10**9)),
+    "a text that ends before all": edit_json("documents.json", lambda rows: rows[0].update(text_end=-1)),
+    "blocks that end outside": edit_json("documents.json", lambda rows: rows[-1].update(blocks_end=10**9)),
+    "blocks out of order": edit_json("documents.json", lambda rows: rows[0].update(blocks_end=10**9)),
+    "a document without an end": edit_json("documents.json", lambda rows: rows[0].pop("text_end")),
+    "no documents": rewrite("documents.json", lambda data: b"[{}]"),
+    "documents that are not UTF-8": rewrite("documents.json", lambda data: b"\xff" + data[1:]),
+    # texts
+    "a text that is not UTF-8": rewrite("texts.bin", lambda data: b"\xff" + data[1:]),
+    "half a letter at the end": rewrite("texts.bin", lambda data: data[:-1] + b"\xc3"),
+    "fewer characters than bytes": rewrite("texts.bin", swapped),
+    "a text less": rewrite("texts.bin", lambda data: data[:-10]),
+    "more text": rewrite("texts.bin", lambda data: data + b"x"),
+    "no text": rewrite("texts.bin", lambda data: b""),
+    "more blocks": rewrite("blocks.bin", lambda data: data + b"[]"),
+    "fewer blocks": rewrite("blocks.bin", lambda data: data[:-1]),
+    # passages
+    "a passage less": edit_array("passages.npy", lambda rows: rows[:-1]),
+    "the first passage less": edit_array("passages.npy", lambda rows: rows[1:]),
+    "a passage twice": edit_array("passages.npy", lambda rows: np.append(rows, rows[-1:])),
+    "a passage in the place of another": edit_array("passages.npy", lambda rows: rows[[0, 0, *range(2, len(rows))]]),
+    "passages in another order": edit_array("passages.npy", lambda rows: rows[::-1].copy()),
+    "two passages swapped": edit_array("passages.npy", lambda rows: rows[[1, 0, *range(2, len(rows))]]),
+    "passages on end": edit_array("passages.npy", lambda rows: rows[:, None]),
+    "a passage alone": edit_array("passages.npy", lambda rows: rows[0]),
+    "passages of plain numbers": edit_array("passages.npy", lambda rows: rows["start"].astype("<u4")),
+    "passages in version 2": rewrite("passages.npy", in_version_2),
+    "offsets outside": place(0, end=10**9),
+    "offsets the wrong way round": place(0, start=10**6),
+    "a passage of nothing": place(0, end=0, start=0),
+    "no such document": place(-1, document=99),
+    "a document that comes later": place(0, document=1),
+    "no such trail": place(0, headings=99),
+    "the last trail but one more": place(0, headings=2**32 - 1),
+    "a first byte in another document": place(-1, first_byte=0),
+    "a last byte in another document": place(0, last_byte=10**4),
+    "a last byte far outside": place(-1, last_byte=2**40),
+    "a first byte that is less than 0": place(0, first_byte=2**64 - 1),
+    "the last byte before the first": place(0, last_byte=0),
+    "a byte less than characters": shift(0, last_byte=-1),
+    "other bytes than those of the characters": shift(0, first_byte=-1, last_byte=-1),
+    "a first sentence that is not the first": place(0, sentence=1),
+    "no sentences": shift(1, sentence=-1),
+    "sentences far outside": place(1, sentence=2**50),
+    "sentences beyond what can be counted": place(-1, sentence=2**64 - 1),
+    # sentences
+    "a sentence less": edit_array("sentences.npy", lambda rows: rows[:-1]),
+    "a sentence twice": edit_array("sentences.npy", lambda rows: np.vstack([rows, rows[-1:]])),
+    "sentences in another order": edit_array("sentences.npy", lambda rows: rows[::-1].copy()),
+    "a sentence before its passage": sentence(0, 0, -1),
+    "a sentence outside its passage": sentence(-1, 1, 10_000),
+    "a sentence that begins before another ends": sentence(0, 1, 3),
+    "a sentence of nothing": edit_array("sentences.npy", lambda rows: np.vstack([rows[:1] * [[1, 0]], rows[1:]])),
+    "sentences of another type": edit_array("sentences.npy", lambda rows: rows.astype(np.int64)),
+    "sentences with a third number": edit_array("sentences.npy", lambda rows: rows[:, [0, 1, 1]]),
+    "sentences in a row": edit_array("sentences.npy", lambda rows: rows.ravel()),
+    "one number for all sentences": edit_array("sentences.npy", lambda rows: rows[0, 0]),
+    "sentences column by column": edit_array("sentences.npy", np.asfortranarray),
+    "no numpy": rewrite("sentences.npy", lambda data: b"\x93NUMPY"),
+    # trails
+    "a trail less": edit_json("headings.json", lambda rows: rows.pop()),
+    "no trails": rewrite("headings.json", lambda data: b"[]"),
+    "trails that are numbers": rewrite("headings.json", lambda data: b"[1, 2, 3, 4, 5, 6]"),
+    "trails that are no json": rewrite("headings.json", lambda data: data[:-1]),
+    # vectors
+    "a vector less": edit_array("passage_vectors.npy", lambda rows: rows[:-1]),
+    "vectors too short": edit_array("passage_vectors.npy", lambda rows: np.ascontiguousarray(rows[:, :-1])),
+    "vectors in another order": edit_array("passage_vectors.npy", lambda rows: rows[::-1].copy()),
+    "vectors of another type": edit_array("passage_vectors.npy", lambda rows: rows.astype(np.float32)),
+    "vectors in version 2": rewrite("passage_vectors.npy", in_version_2),
+    "vectors column by column": edit_array("passage_vectors.npy", np.asfortranarray),
+    "vectors that are objects": edit_array("passage_vectors.npy", lambda rows: rows.astype(object)),
+    "a sentence's vector less": edit_array("sentence_vectors.npy", lambda rows: rows[:-1]),
+    "sentences' vectors too short": edit_array("sentence_vectors.npy", lambda rows: np.ascontiguousarray(rows[:, :-1])),
+    "sentences' vectors without numbers": edit_array("sentence_vectors.npy", lambda rows: rows[:, -4:].copy()),
+    "sentences' vectors of another type": edit_array("sentence_vectors.npy", lambda rows: rows.view(np.uint8)),
+    # the index
+    "a vector less in the index": edit_index(lambda rows: flat(faiss.IndexFlatIP, rows[:-1])),
+    "an index in another order": edit_index(lambda rows: flat(faiss.IndexFlatIP, rows[::-1])),
+    "an index of fewer dimensions": edit_index(lambda rows: flat(faiss.IndexFlatIP, rows[:, :-1])),
+    "another metric": edit_index(lambda rows: flat(faiss.IndexFlatL2, rows)),
+    "another index": edit_index(numbered),
+    "an index in cells for an exact one": edit_index(in_cells),
+    "no faiss": rewrite("passages.faiss", lambda data: b"IxFI"),
+    "half an index": rewrite("passages.faiss", lambda data: data[: len(data) // 2]),
+    "cells in an exact index": choose(cells=8),
+    "cells in another index": choose(factory="IVF2,SQ8", cells=8),
+    "another name for an exact index": choose(factory="IVF2,SQ8"),
+    "a choice without a name": lambda folder, manifest: manifest["choice"].pop("factory"),
+    "a choice of nothing": lambda folder, manifest: manifest.pop("choice"),
+    "cells in words": choose(cells="8"),
+    # the manifest
+    "a file not named": lambda folder, manifest: manifest["files"].pop("sentences.npy"),
+    "a file outside": lambda folder, manifest: manifest["files"].update({"../../current": {}}),
+    "a file far outside": lambda folder, manifest: manifest["files"].update({"/etc/hostname": {}}),
+    "another dimension": lambda folder, manifest: manifest.update(dim=3),
+    "a passage more by count": lambda folder, manifest: manifest.update(passages=manifest["passages"] + 1),
+    "a document more by count": lambda folder, manifest: manifest.update(documents=manifest["documents"] + 1),
+    "a list in no document": lambda folder, manifest: manifest["listing"].append("unknown.md"),
+    "a key too many": lambda folder, manifest: manifest.update(note="x"),
+}
+
+
+@pytest.mark.parametrize("change", [pytest.param(change, id=name) for name, change in FORGED.items()])
+def test_files_that_do_not_fit_each_other_are_refused(index: Path, words: Encoder, change: Change) -> None:
     forge(index, change)
     with pytest.raises(SnapshotDamaged):
         opened(index, words)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [{"cells": -1}, {"cells": 0}, {"cells": 10**6}, {"cells": 10**30}, {"factory": "Flat"}, {"factory": 1}],
+    ids=str,
+)
+def test_a_choice_that_does_not_fit_an_index_in_cells_is_refused(
+    tmp_path: Path, documents: tuple[Document, ...], words: Encoder, choice: dict[str, object]
+) -> None:
+    publish(documents, words, tmp_path, aim=AIM, factory="IVF2,SQ8")
+    assert opened(tmp_path, words).manifest.choice.cells == 8
+    forge(tmp_path, choose(**choice))
+    with pytest.raises(SnapshotDamaged):
+        opened(tmp_path, words)
+
+
+def test_an_exact_index_in_the_place_of_one_in_cells_is_refused(
+    tmp_path: Path, documents: tuple[Document, ...], words: Encoder
+) -> None:
+    publish(documents, words, tmp_path, aim=AIM, factory="IVF2,SQ8")
+    rows = opened(tmp_path, words).vectors.of(slice(None))
+    forge(tmp_path, lambda folder, _: faiss.write_index(flat(faiss.IndexFlatIP, rows), str(folder / "passages.faiss")))
+    with pytest.raises(SnapshotDamaged):
+        opened(tmp_path, words)
+
+
+def test_a_question_of_a_snapshot_of_nothing_is_refused(tmp_path: Path, words: Encoder) -> None:
+    publish([], words, tmp_path, aim=AIM)
+    forge(tmp_path, lambda folder, manifest: manifest["canaries"].append({"question": "Where?", "passage": 0}))
+    with pytest.raises(SnapshotDamaged):
+        opened(tmp_path, words)
 
 
 def test_a_snapshot_of_a_later_format_says_so(index: Path, words: Encoder) -> None:

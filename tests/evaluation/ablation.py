@@ -96,7 +96,7 @@ def figures(path: Path, bot: Bot) -> list[str]:
 
 def bare(question: str, snapshot: Snapshot, encoder: Encoder) -> None:
     """Dense and lexical search alone: words, BM25, one vector, the best hundred of each."""
-    snapshot.vectors.search(encoder.encode_question(question), 100)
+    snapshot.vectors.nearest(encoder.encode_question(question)[0], 100)
     with patch.object(lexical, "READINGS", {"words": 1.0}):
         snapshot.lexical.search(read_terms([question], encoder.pieces)[0], 100)
 

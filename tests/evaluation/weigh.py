@@ -65,7 +65,7 @@ def candidates(question: str, grades: dict[str, int], snapshot: Snapshot, encode
     matched, shares = snapshot.lexical.search(query.terms, 400)
     whole = np.zeros(size, dtype=np.float32)
     whole[matched] = shares
-    rows = np.unique(np.concatenate([search._dense_rows(snapshot, vector, 100, None), matched[:100]]))
+    rows = np.unique(np.concatenate([snapshot.vectors.nearest(vector, 100), matched[:100]]))
     passage, sentence, _, around_passage, around_lexical = search._score(snapshot, vector, rows, whole).T
     readings = []
     for reading in READINGS:

@@ -1,0 +1,287 @@
+"""That the nearest passages are found, by comparing with all or with some, checked against a plain scan with numpy."""
+
+from __future__ import annotations
+
+import math
+
+import faiss
+import numpy as np
+import pytest
+
+from bot.snapshot import _open_faiss
+from bot.store import npy
+from bot.types import Embeddings
+from bot.vectors import (
+    _FEW,
+    EXACT,
+    FLAT,
+    Floats,
+    IndexChoice,
+    Rows,
+    SentenceVectors,
+    Vectors,
+    build_index,
+    chosen_factory,
+    in_eight_bits,
+    open_vectors,
+)
+
+
+def unit(count: int, dim: int, seed: int = 0) -> Embeddings:
+    rows = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
+
+
+def vectors_of(rows: Embeddings, factory: str | None = None) -> tuple[Vectors, IndexChoice]:
+    """As they are written and opened again."""
+    stored = rows.astype(np.float16)
+    index, choice = build_index(stored, factory)
+    return open_vectors(_open_faiss(faiss.serialize_index(index).tobytes()), npy(stored), choice), choice
+
+
+def scan(rows: Embeddings, vector: Floats, count: int, only: Rows | None = None) -> Rows:
+    """The nearest of what is stored."""
+    chosen = np.arange(len(rows)) if only is None else only
+    cosines = rows[chosen].astype(np.float16).astype(np.float64) @ vector
+    nearest: Rows = chosen[np.argsort(-cosines, kind="stable")[:count]]
+    return nearest
+
+
+# --- among all --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 10, 400, 1_000])
+def test_an_exact_search_is_a_plain_scan(count: int) -> None:
+    rows = unit(400, 32)
+    vectors, choice = vectors_of(rows)
+    assert (choice, str(choice)) == (IndexChoice(FLAT), "exact search")
+    assert (len(vectors), vectors.dim) == (400, 32)
+    for question in unit(20, 32, seed=1):
+        assert vectors.nearest(question, count).tolist() == scan(rows, question, count).tolist()
+
+
+def test_fewer_passages_than_are_asked_for_are_each_found_once() -> None:
+    for factory in (None, "IVF2,SQ8", "HNSW4"):
+        vectors, _ = vectors_of(unit(7, 8), factory)
+        assert sorted(vectors.nearest(unit(1, 8, seed=1)[0], 50).tolist()) == list(range(7))
+
+
+def test_vectors_of_rows_are_what_was_stored() -> None:
+    rows = unit(50, 32)
+    vectors, _ = vectors_of(rows)
+    some = np.array([3, 0, 49, 3])
+    assert np.array_equal(vectors.of(some), rows.astype(np.float16).astype(np.float32)[some])
+    assert np.array_equal(vectors.of(slice(2, 9)), vectors.of(np.arange(2, 9)))
+    assert vectors.of(some).dtype == np.float32
+    assert np.abs(vectors.of(some) - rows[some]).max() < 1e-3
+
+
+def test_an_index_with_cells_is_chosen_for_more_passages_than_an_exact_search_is_fast_for() -> None:
+    assert {chosen_factory(count) for count in (0, 1, 5, EXACT)} == {FLAT}
+    assert chosen_factory(EXACT + 1) == "IVF512,SQ8"
+    assert chosen_factory(1_000_000) == "IVF4096,SQ8"
+
+
+# --- in cells ---------------------------------------------------------------------------------------------------------
+
+
+def moved(rows: Embeddings) -> Floats:
+    """Three hundred of the rows, each moved as far as a question stands from what answers it."""
+    chosen = np.unique(np.linspace(0, len(rows) - 1, 300).astype(int))
+    asked = rows.astype(np.float16).astype(np.float32)[chosen]
+    asked += np.random.default_rng(0).standard_normal(asked.shape, dtype=np.float32) * 0.7 / math.sqrt(rows.shape[1])
+    nearby: Floats = asked / np.linalg.norm(asked, axis=1, keepdims=True)
+    return nearby
+
+
+def share_found(rows: Embeddings, factory: str, cells: int) -> float:
+    """How many of the ten nearest an index made here finds among its thirty best, looking into some cells."""
+    kept = rows.astype(np.float16).astype(np.float32)
+    index = faiss.index_factory(rows.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+    index.train(kept)
+    index.add(kept)
+    asked = moved(rows)
+    index.nprobe = cells  # type: ignore[attr-defined]
+    _, found = index.search(asked, 30)
+    shares = [
+        len(set(some[some >= 0][np.argsort(-(kept[some[some >= 0]] @ one), kind="stable")[:10]]) & set(best))
+        for one, some, best in zip(asked, found, np.argsort(-(asked @ kept.T), axis=1)[:, :10], strict=True)
+    ]
+    return sum(shares) / (10 * len(asked))
+
+
+@pytest.mark.parametrize("factory", ["IVF16,SQ8", "IVF64,SQ8"])
+def test_the_fewest_cells_that_find_nearly_all_are_looked_into_and_what_they_find_is_measured(factory: str) -> None:
+    rows = unit(4_000, 12)
+    _, choice = vectors_of(rows, factory)
+    assert (choice.factory, choice.tried) == (factory, 300)
+    assert choice.recall == pytest.approx(share_found(rows, factory, choice.cells), abs=0.003)
+    assert choice.recall >= 0.99
+    assert choice.cells == 8 or share_found(rows, factory, choice.cells // 2) < 0.99
+    assert str(choice) == (
+        f"{factory}, {choice.cells} cells looked into, finds {choice.recall:.3f} of the 10 nearest (300 tried)"
+    )
+
+
+def test_what_an_index_with_cells_finds_stands_in_the_order_of_the_stored_vectors() -> None:
+    rows = unit(4_000, 12)
+    vectors, _ = vectors_of(rows, "IVF64,SQ8")
+    same = 0
+    for question in moved(rows):
+        found = vectors.nearest(question, 10)
+        assert found.tolist() == scan(rows, question, 10, np.sort(found)).tolist()
+        same += len(set(found.tolist()) & set(scan(rows, question, 10).tolist()))
+    assert same >= 0.99 * 3_000
+
+
+def test_of_few_passages_all_that_are_nearest_count_as_found() -> None:
+    for count in (1, 2, 9):
+        _, choice = vectors_of(unit(count, 8), "IVF1,SQ8")
+        assert (choice.recall, choice.tried) == (1, count)
+
+
+@pytest.mark.parametrize(
+    "factory",
+    ["Nope", "IVF4", "(", "☃", "Flat ", "PQ3", "PQ0", "IVF0,Flat", "IVF99999999999999999999,SQ8", "IDMap,Flat", "LSH"],
+)
+def test_an_index_that_faiss_does_not_know_or_cannot_search_is_refused_and_named(factory: str) -> None:
+    with pytest.raises(ValueError, match=r"FAISS cannot build an index '.*' of 100 passages") as caught:
+        build_index(unit(100, 8).astype(np.float16), factory)
+    assert repr(factory) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("factory", ["IVF101,SQ8", "IVF4,SQ8,RFlat,Nope"])
+def test_an_index_of_more_cells_than_passages_is_refused(factory: str) -> None:
+    with pytest.raises(ValueError, match="of 100 passages"):
+        build_index(unit(100, 8).astype(np.float16), factory)
+
+
+@pytest.mark.parametrize("factory", ["HNSW8", "SQ8", "IVF4,Flat", "PCA4,Flat", "IVF4,SQ8,RFlat", "L2norm,Flat"])
+def test_other_indexes_of_faiss_are_built_opened_and_searched(factory: str) -> None:
+    rows = unit(300, 8)
+    vectors, choice = vectors_of(rows, factory)
+    assert choice.factory == factory
+    assert 0.3 < choice.recall <= 1
+    hits = [
+        len(set(vectors.nearest(one, 10).tolist()) & set(scan(rows, one, 10).tolist())) for one in unit(50, 8, seed=1)
+    ]
+    assert sum(hits) > 0.3 * 500
+
+
+# --- among some -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many() -> Embeddings:
+    return unit(_FEW + 4_000, 8)
+
+
+@pytest.fixture(scope="module", params=["Flat", "IVF16,SQ8"])
+def searched(request: pytest.FixtureRequest, many: Embeddings) -> Vectors:
+    return vectors_of(many, request.param)[0]
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 3_000, _FEW, _FEW + 1, _FEW + 3_000])
+def test_only_the_passages_that_are_named_are_found(many: Embeddings, searched: Vectors, size: int) -> None:
+    dice = np.random.default_rng(size)
+    only = np.sort(dice.choice(len(many), size, replace=False))
+    right = 0
+    for question in unit(20, 8, seed=1):
+        found = searched.nearest(question, 10, only)
+        assert len(set(found.tolist())) == len(found) == min(size, 10)
+        assert np.isin(found, only).all()
+        right += len(set(found.tolist()) & set(scan(many, question, 10, only).tolist()))
+    assert right >= 0.98 * 20 * min(size, 10)
+
+
+def test_the_passages_that_are_farthest_are_found_where_only_they_are_named(
+    many: Embeddings, searched: Vectors
+) -> None:
+    [question] = unit(1, 8, seed=1)
+    for size in (5, _FEW + 1):
+        farthest = np.sort(scan(many, question, len(many))[-size:])
+        found = searched.nearest(question, 3, farthest)
+        assert np.isin(found, farthest).all()
+        nearest = scan(many, question, 3, farthest)
+        assert many[found] @ question == pytest.approx(many[nearest] @ question, abs=0.01)
+
+
+# --- opened -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        IndexChoice(FLAT),
+        IndexChoice("IVF4,SQ8"),
+        IndexChoice("IVF4,SQ8", 0),
+        IndexChoice("IVF4,SQ8", -1),
+        IndexChoice("IVF4,SQ8", 10**30),
+        IndexChoice(FLAT, 8),
+    ],
+)
+def test_a_choice_that_does_not_fit_the_index_is_refused(choice: IndexChoice) -> None:
+    rows = unit(100, 8).astype(np.float16)
+    index, right = build_index(rows, "IVF4,SQ8")
+    open_vectors(index, npy(rows), right)
+    with pytest.raises(ValueError, match="do not fit"):
+        open_vectors(index, npy(rows), choice)
+
+
+@pytest.mark.parametrize("cells", [-1, 1, 8])
+def test_an_exact_index_has_no_cells_to_look_into(cells: int) -> None:
+    rows = unit(100, 8).astype(np.float16)
+    index, _ = build_index(rows)
+    for factory in (FLAT, "IVF4,SQ8"):
+        with pytest.raises(ValueError, match="do not fit"):
+            open_vectors(index, npy(rows), IndexChoice(factory, cells))
+
+
+def test_rows_that_do_not_fit_the_index_are_refused() -> None:
+    rows = unit(100, 8).astype(np.float16)
+    index, choice = build_index(rows)
+    for other in (rows[1:], rows[:, 1:], rows[None], rows.astype(np.float32), rows.ravel()):
+        with pytest.raises(ValueError, match=r"fit|holds"):
+            open_vectors(index, npy(other), choice)
+
+
+# --- sentences --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dim", [1, 7, 256, 384])
+def test_sentences_in_eight_bits_are_off_by_less_than_promised(dim: int) -> None:
+    rows = unit(300, dim)
+    sentences = SentenceVectors(npy(in_eight_bits(rows)))
+    assert sentences.shape == (300, dim)
+    assert sentences.stored.nbytes == 300 * (dim + 4)
+    back = sentences.of(slice(None))
+    assert back.shape == (300, dim)
+    assert back.dtype == np.float32
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    assert (np.abs(back - rows) <= largest / 254 + 1e-6).all()
+    if dim == 384:  # with fewer dimensions each number weighs more
+        cosines = np.concatenate([unit(200, dim, seed=1), rows]) @ rows.T
+        again = np.concatenate([unit(200, dim, seed=1), rows]) @ back.T
+        assert np.abs(again - cosines).max() < 0.002
+
+
+def test_sentences_are_found_by_their_rows() -> None:
+    sentences = SentenceVectors(npy(in_eight_bits(unit(50, 16))))
+    whole, some = sentences.of(slice(None)), np.array([3, 0, 49, 3])
+    assert np.array_equal(sentences.of(some), whole[some])
+    assert np.array_equal(sentences.of(slice(2, 9)), whole[2:9])
+    assert sentences.of(slice(2, 2)).shape == (0, 16)
+
+
+def test_a_vector_of_one_number_or_of_none_survives() -> None:
+    rows = np.array([[0, -1, 0], [0, 0, 0], [1e-3, 0, -1e-3]], dtype=np.float32)
+    assert SentenceVectors(npy(in_eight_bits(rows))).of(slice(None)) == pytest.approx(rows, abs=1e-9)
+    assert in_eight_bits(rows[:0]).shape == (0, 7)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 4), (3, 0), (1, 3, 8), ()])
+def test_sentences_of_another_form_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="another form"):
+        SentenceVectors(npy(np.zeros(shape, np.int8)))
