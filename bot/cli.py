@@ -279,10 +279,13 @@ def serve(
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Processes that answer.")] = None,
+    watch: Annotated[bool | None, typer.Option("--watch", help="Build again when the corpus changes.")] = None,
 ) -> None:
     """Build what is missing, then serve the API and the chat page until stopped."""
     with _faults_in_one_line(), contextlib.ExitStack() as stack:
-        settings = load_settings(corpus=corpus, index=index, model=model, host=host, port=port, workers=workers)
+        settings = load_settings(
+            corpus=corpus, index=index, model=model, host=host, port=port, workers=workers, watch=watch
+        )
         if settings.workers > 1:  # before prometheus_client is loaded, which counts for all of them then
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(TemporaryDirectory(prefix="signpost-"))
         for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # questions are answered side by side instead
@@ -299,7 +302,8 @@ def serve(
         if not is_built(settings):
             _build_apart(settings)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        for noisy in ("httpx", "watchfiles"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
         with _listen(settings.host, settings.port) as listening:
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             address = f"http://{host}:{listening.getsockname()[1]}/"
@@ -309,7 +313,8 @@ def serve(
             open_first = _shared(lambda: open_bot(settings)) if settings.workers > 1 else lambda: open_bot(settings)
             service = create_app(open_first, settings)
 
-            def answer() -> None:
+            def answer(worker: int = 0) -> None:
+                service.state.watches = worker == 0
                 config = uvicorn.Config(
                     service,
                     http=PatientProtocol,
@@ -339,9 +344,9 @@ def _shared(open_bot: Callable[[], Bot]) -> Callable[[], Bot]:
 
 def _build_apart(settings: Settings) -> None:
     """Build in a process of its own: what building needs of memory and threads is of no use to serving."""
-    chosen = [f"--{name}={getattr(settings, name)}" for name in ("corpus", "index", "model")]
-    kept = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    done = subprocess.run([sys.executable, "-m", "bot", "index", *chosen], env=kept, check=False)
+    from bot.api.reindex import index_command, index_environment
+
+    done = subprocess.run(index_command(settings), env=index_environment(), check=False)
     if done.returncode not in (0, 3):
         raise typer.Exit(done.returncode)
 
@@ -351,6 +356,38 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+
+
+@app.command()
+def snapshots(index: IndexFlag = None) -> None:
+    """List the snapshots on disk: the one in use first, then the others, newest first."""
+    with _faults_in_one_line():
+        from bot.snapshot import describe_snapshots
+
+        table = Table(box=None, pad_edge=False)
+        for column in ("snapshot", "", "built", "documents", "passages", "MB"):
+            table.add_column(column)
+        for one in describe_snapshots(load_settings(index=index).index):
+            state = "in use" if one.in_use else ""
+            counts = (str(one.documents), str(one.passages)) if one.sound else ("damaged", "")
+            table.add_row(one.id[:12], state, f"{one.built:%Y-%m-%d %H:%M}", *counts, f"{one.size / 1e6:.1f}")
+        _out.print(table)
+
+
+@app.command()
+def rollback(
+    snapshot: Annotated[
+        str | None, typer.Argument(help="First characters of its id; the one before if left out.")
+    ] = None,
+    index: IndexFlag = None,
+    model: ModelFlag = None,
+) -> None:
+    """Put an older snapshot in use. It serves until the next `signpost index`, which builds from the corpus again."""
+    with _faults_in_one_line():
+        from bot.engine import roll_back
+
+        name = roll_back(load_settings(index=index, model=model), snapshot)
+        _out.print(Text(f"snapshot {name[:12]} is in use"))
 
 
 @app.command("eval")

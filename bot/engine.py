@@ -28,6 +28,7 @@ from bot.snapshot import (
     current_id,
     open_snapshot,
     publish,
+    put_in_use,
     read_manifest,
     snapshot_ids,
 )
@@ -226,6 +227,25 @@ def build_index(settings: Settings, progress: Callable[[int], Progress] | None =
         complete=corpus.complete,
         unanswered=tuple(question for question in wanted if bot.ask(question, top_k=1).status != "answered"),
     )
+
+
+def roll_back(settings: Settings, prefix: str | None = None) -> str:
+    """Put an older snapshot in use and return its id.
+
+    :param prefix: the first characters of its id; the newest before the one in use when ``None``.
+    :raises SnapshotError: if there is no such snapshot, or it cannot be used.
+    """
+    now, *others = snapshot_ids(settings.index)
+    wanted = [name for name in (now, *others) if name.startswith(prefix)] if prefix else others[:1]
+    if len(wanted) != 1:
+        raise SnapshotError(
+            f"{len(wanted)} snapshots begin with {prefix!r}: `signpost snapshots` lists them"
+            if prefix
+            else "there is no older snapshot to go back to"
+        )
+    open_snapshot(settings.index, wanted[0], load_encoder(settings), aim=settings.passage_tokens)
+    put_in_use(settings.index, wanted[0])
+    return wanted[0]
 
 
 def _stretches(corpus: Corpus) -> Iterator[str]:

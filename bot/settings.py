@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -92,6 +92,13 @@ class Settings(BaseSettings):
     proxies: tuple[Proxy, ...] = Field(
         (), max_length=50, description="networks of your own proxies, whose `X-Forwarded-For` tells the address"
     )
+    admin_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        max_length=200,
+        description="key that `POST /v1/admin/reindex` asks for; when empty, no such",
+    )
+    watch: bool = Field(False, description="whether to build the index again when the corpus changes")
     answer_cache: int = Field(
         0, ge=0, le=100_000, description="answers kept in memory, with their questions, for who asks the same"
     )

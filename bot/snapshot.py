@@ -33,6 +33,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from itertools import chain, groupby, islice
 from mmap import ACCESS_READ, MADV_DONTNEED, mmap
@@ -393,6 +394,19 @@ def _forget_old(index: Path, snapshot_id: str) -> None:
         shutil.rmtree(index / "snapshots" / old, ignore_errors=True)
 
 
+def put_in_use(index: Path, snapshot_id: str) -> None:
+    """Put a snapshot that is on disk in use.
+
+    :raises IndexLocked: if another process is building in the same folder.
+    :raises SnapshotError: if the disk refuses.
+    """
+    try:
+        with _locked(index):
+            _point(index, snapshot_id)
+    except OSError as error:
+        raise SnapshotError(f"the snapshot could not be put in use: {error.strerror or error}") from error
+
+
 # --- opening ----------------------------------------------------------------------------------------------------------
 
 
@@ -430,6 +444,38 @@ def snapshot_ids(index: Path) -> list[str]:
 def _newest_first(index: Path) -> list[str]:
     found = [path for path in (index / "snapshots").glob("*") if _ID.fullmatch(path.name) and path.is_dir()]
     return [path.name for path in sorted(found, key=lambda path: (-path.stat().st_mtime_ns, path.name))]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What can be said of a snapshot without opening it; counts are 0 where its manifest is damaged."""
+
+    id: str
+    in_use: bool
+    sound: bool
+    built: datetime
+    documents: int
+    passages: int
+    size: int  # bytes
+
+
+def describe_snapshots(index: Path) -> list[Description]:
+    """Describe the snapshots on disk: the one in use first, then the others, newest first.
+
+    :raises SnapshotMissing: if nothing was published yet.
+    """
+    found: list[Description] = []
+    for name in snapshot_ids(index):
+        folder = index / "snapshots" / name
+        try:
+            manifest = read_manifest(index, name)
+            counts = (manifest.documents, manifest.passages)
+        except SnapshotError:
+            manifest, counts = None, (0, 0)
+        built = datetime.fromtimestamp(folder.stat().st_mtime if folder.exists() else 0)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        found.append(Description(name, not found, manifest is not None, built, *counts, size))
+    return found
 
 
 def read_manifest(index: Path, snapshot_id: str) -> Manifest:

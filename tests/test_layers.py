@@ -18,7 +18,7 @@ ORDER = """
     folding passages store vectors model encoder export
     lexical language vocabulary lists snapshot question query conversation search confidence calibrate explain answer
     engine evaluate report widget widget.words widget.assets doctor
-    widget.pages api api.schemas api.observe api.limits api.cache api.routes api.pages api.app api.patience
+    widget.pages api api.schemas api.observe api.limits api.cache api.routes api.pages api.reindex api.app api.patience
     api.workers
     cli __main__
 """.split()

@@ -21,6 +21,7 @@ from bot.api.cache import AnswerCache
 from bot.api.limits import MAX_BODY, Admission, Allowance, BodyLimit, RateLimit
 from bot.api.observe import Crash, Metrics, Observe, explain
 from bot.api.pages import pages
+from bot.api.reindex import Reindexer, admin
 from bot.api.routes import service, v1
 from bot.api.schemas import AskIn, FeedbackIn, FiltersIn, TurnIn
 from bot.engine import Bot
@@ -57,7 +58,10 @@ _FOLLOW_SECONDS = 1.0
 #: Names that an error may repeat: ours, not the client's.
 _KNOWN_FIELDS = {name for model in (AskIn, FeedbackIn, FiltersIn, TurnIn) for name in model.model_fields}
 
-_CODES = {400: "BadRequest", 404: "NotFound", 405: "MethodNotAllowed", 413: "BodyTooLarge", 415: "WrongContentType"}
+_CODES = {
+    400: "BadRequest", 401: "NotAllowed", 404: "NotFound", 405: "MethodNotAllowed", 409: "AlreadyRunning",
+    413: "BodyTooLarge", 415: "WrongContentType",
+}  # fmt: skip
 
 
 def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
@@ -69,9 +73,13 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await _open(app, open_bot)
-        following = asyncio.create_task(_follow(app, open_bot, settings.index))
+        tasks = [asyncio.create_task(_follow(app, open_bot, settings.index))]
+        if settings.watch and app.state.watches:
+            tasks.append(asyncio.create_task(app.state.reindexer.watch()))
         yield
-        following.cancel()
+        for task in tasks:
+            task.cancel()
+        await app.state.reindexer.close()
 
     app = FastAPI(
         title=settings.name,
@@ -87,7 +95,10 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = Metrics()
     app.state.cache = AnswerCache(settings.answer_cache)
+    app.state.reindexer = Reindexer(settings)
+    app.state.watches = True  # of several workers, the first
     app.include_router(v1)
+    app.include_router(admin)
     app.include_router(service)
     app.include_router(pages)
     app.add_middleware(BodyLimit)
@@ -163,6 +174,8 @@ def _explain_http(request: Request, error: Exception) -> Response:
     name = _CODES.get(error.status_code, "HttpError")
     detail = {
         400: "the body cannot be read as JSON",
+        401: "this needs the operator's key: Authorization: Bearer KEY",
+        409: "the index is being built already",
         404: "there is nothing at this address; GET /openapi.json lists all there is",
         413: f"a request has at most {MAX_BODY:,} bytes",
     }.get(error.status_code, HTTPStatus(error.status_code).phrase)

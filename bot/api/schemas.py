@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -266,6 +266,10 @@ def _record(document: Sourced) -> dict[str, object]:
         "verbatim": source.verbatim,
         "characters": document.characters,
     }
+
+
+class ReindexOut(BaseModel):
+    status: Literal["started"]
 
 
 class DocumentsOut(BaseModel):

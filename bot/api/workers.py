@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 _log = logging.getLogger("signpost")
 
@@ -21,12 +22,13 @@ _log = logging.getLogger("signpost")
 _PAUSE = 0.5
 
 
-def run_workers(count: int, work: Callable[[], None]) -> None:
-    """Run ``work`` in some processes until this one is told to stop (SIGTERM, SIGINT); then let them finish."""
+def run_workers(count: int, work: Callable[[int], None]) -> None:
+    """Run ``work`` in some processes, numbered from 0, until this one is told to stop (SIGTERM, SIGINT); then let them
+    finish."""
     gc.collect()
     gc.freeze()  # so that collecting garbage does not touch, and so copy, what is shared
     alive, held = os.pipe()  # the workers read from it: it ends when this process does, however it ends
-    running: set[int] = set()
+    running: dict[int, int] = {}  # process -> number
     stopping = False
 
     def stop(*_: object) -> None:
@@ -38,12 +40,13 @@ def run_workers(count: int, work: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     while running or not stopping:
-        while not stopping and len(running) < count:
-            running.add(_begin(work, alive, held))
+        for number in set(range(count)) - set(running.values()):
+            if not stopping:
+                running[_begin(partial(work, number), alive, held)] = number
         if stopping:
             stop()  # also those that were begun while the signal came
         ended, _ = os.wait()
-        running.discard(ended)
+        running.pop(ended, None)
         if not stopping:
             _log.error("worker %d ended and is begun again", ended)
             time.sleep(_PAUSE)
