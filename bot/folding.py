@@ -42,8 +42,11 @@ _JOINED = re.compile(r"\b[^\W_]+(?:[-‐‑'’][^\W_]+)+\b")
 
 def fold(text: str) -> str:
     """Return text in small letters, without accents."""
+    if text.isascii():
+        return text.lower()
     spread = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    return "".join(character for character in spread if not unicodedata.combining(character))
+    accents = {ord(character): None for character in set(spread) if unicodedata.combining(character)}
+    return spread.translate(accents) if accents else spread
 
 
 def with_other_forms(text: str) -> str:

@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from typing import TypeAlias
 
@@ -71,6 +72,9 @@ _POOL, _SCORED = 100, 400
 
 #: Candidates of which sentences and surroundings are read.
 _READ = 60
+
+#: Of sentences that are found again and again.
+_holds = lru_cache(maxsize=1 << 14)(holds)
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Rows: TypeAlias = npt.NDArray[np.int64]
@@ -262,10 +266,10 @@ def _mark(snapshot: Snapshot, query: Query, vector: Floats, row: int, parts: Flo
     cosines = _sentence_cosines(snapshot, vector, row)
     scores = cosines + np.array([MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, held)) for held in shared])
     if query.kind is not None:
-        held = np.array([holds(sentence, query.kind) for sentence in sentences])
+        held = np.array([_holds(sentence, query.kind) for sentence in sentences])
         scores += MARK_KIND_WEIGHTS[query.kind] * held
     best = int(scores.argmax())
-    if query.kind in PLAIN_KINDS and holds(sentences[best], query.kind):
+    if query.kind in PLAIN_KINDS and _holds(sentences[best], query.kind):
         bonus += KIND_WEIGHT
     return Hit(passage, _scores(parts, bonus, cosines[best]), best)
 

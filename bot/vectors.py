@@ -10,6 +10,7 @@ their own (off by less than 0.003).
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -104,6 +105,7 @@ class Vectors:
         how = None
         if only is not None or self._choice.cells:
             how = _parameters(self._choice.cells, only)
+        faiss.omp_set_num_threads(1)  # of this thread: one question on several cores waits longer than it gains
         _, rows = self._index.search(vector[None], count, params=how)
         found: Rows = rows[0][rows[0] >= 0]
         return found
@@ -127,6 +129,7 @@ def build_index(rows: npt.NDArray[np.float16], factory: str | None = None) -> tu
     """
     count, dim = rows.shape
     factory = factory or chosen_factory(count)
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
     try:
         index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
         if not index.is_trained:

@@ -1,0 +1,61 @@
+"""Figures that the battery has kept -> a table: ``make soak`` writes it to ``RESULTS.md``."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+#: Cases that have no figure here, and why.
+_NOT_HERE = {
+    "B10": "answers are not streamed",
+    "B16": "needs a memory limit from outside (a container); a snapshot that is large is mapped instead of read",
+    "D6": "questions are not logged, so that nothing is kept that would have to expire",
+    "D7": "tests/widget/test_embedding.py, in every `make test`",
+    "D11": "no help card yet: comes with the operators' contacts",
+    "D12": "comes with a machine that can run A5, B5 and B7 at once without disturbing the clients",
+}
+
+
+def order(case: str) -> tuple[str, int]:
+    return case[0], int(case[1:])
+
+
+def main(kept: Path, page: Path) -> None:
+    lines = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+    worst: dict[tuple[str, str], dict[str, object]] = {}
+    for line in lines:  # of a case that ran several times, the one that failed, else the last
+        key = (line["case"], line["name"])
+        if key not in worst or worst[key]["passes"]:
+            worst[key] = line
+    rows = [
+        f"| {case} | {name} | {line['value']} | {'long' if line['long'] else 'short'} | "
+        f"{'passes' if line['passes'] else '**does not pass**'} |"
+        for (case, name), line in sorted(worst.items(), key=lambda item: (order(item[0][0]), item[0][1]))
+    ]
+    rows += [f"| {case} | not here: {why} | | | |" for case, why in _NOT_HERE.items() if not _has(worst, case)]
+    text = "\n".join(
+        [
+            "# What the service withstands",
+            "",
+            f"Made by `make soak` on {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}. "
+            "Each case is a test of the same name in this folder; its seed is printed when it fails.",
+            "",
+            "| case | figure, and what passes | value | form | |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+    page.write_text(text, encoding="utf-8")
+    print(text)  # noqa: T201
+
+
+def _has(worst: dict[tuple[str, str], dict[str, object]], case: str) -> bool:
+    return any(found == case for found, _ in worst)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
