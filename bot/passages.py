@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate
 
 from sentencex import get_sentence_boundaries
 
 from bot.types import Block, Document, Encoder, Passage, Span
 
 #: Part of a snapshot's identity: raise it when the same document would be split differently.
-SPLITTER_VERSION = 1
+SPLITTER_VERSION = 2
 
 #: A heading trail longer than this share of the encoder's limit is cut, so that the passage itself has room.
 _PREFIX_SHARE = 0.25
 
 #: A sentence of fewer words is read in its context.
 _LONE_WORDS = 5
+
+#: A word that the encoder does not know is one token however long it is; for these many characters, another is counted.
+_LONGEST_TOKEN = 16
 
 CountTokens = Callable[[Sequence[Span]], list[int]]
 
@@ -69,7 +72,7 @@ def split(document: Document, encoder: Encoder, *, aim: int) -> tuple[Passage, .
         while True:
             units = tuple(_units(document, section, encoder, limit))
             cut = [_passage(document, section, chosen) for chosen in _pack(units, limit)]
-            texts = [encoder_text(document, passage, encoder) for passage in cut]
+            texts = [context + passage.text for passage in cut]
             # Token counts add up exactly for word pieces, nearly for other tokenizers: so the result is measured.
             if limit <= 8 or all(count <= encoder.max_tokens for count in encoder.count_tokens(texts)):
                 break
@@ -130,7 +133,8 @@ def _sections(document: Document) -> Iterator[_Section]:
 
 def _is_barren(blocks: Sequence[Block], number: int) -> bool:
     """Whether there is nothing below a heading: no text, and no heading that would carry its words in a trail."""
-    for block in islice(blocks, number + 1, None):
+    for at in range(number + 1, len(blocks)):
+        block = blocks[at]
         if block.kind != "heading":
             return False
         if block.level <= blocks[number].level:
@@ -151,7 +155,8 @@ def _units(document: Document, section: _Section, encoder: Encoder, limit: int) 
     special = encoder.count_tokens([""])[0]
 
     def count(chosen: Sequence[Span]) -> list[int]:
-        return [tokens - special for tokens in encoder.count_tokens([document.text[a:b] for a, b in chosen])]
+        counts = encoder.count_tokens([document.text[a:b] for a, b in chosen])
+        return [max(n - special, (b - a) // _LONGEST_TOKEN) for n, (a, b) in zip(counts, chosen, strict=True)]
 
     for (span, number, entry), tokens in zip(spans, count([span for span, _, _ in spans]), strict=True):
         parts = [span] if tokens <= limit else list(_halves(document.text, span, count, limit))

@@ -234,7 +234,7 @@ def test_only_a_sentence_of_few_words_is_read_in_its_context(words: Encoder) -> 
 
 
 def test_a_context_that_is_cut_short_does_not_run_into_the_passage(encoder: Encoder) -> None:
-    for length in range(20, 90, 7):
+    for length in range(20, 55, 5):
         doc = document(read_markdown(f"# {'Alphabet ' * length}\n\nBoats may go."))
         [passage] = checked(doc, encoder)
         before = encoder_text(doc, passage, encoder).removesuffix("Boats may go.")

@@ -32,7 +32,7 @@ admin = APIRouter(prefix="/v1/admin", tags=["admin"])
 def index_command(settings: Settings) -> list[str]:
     """Return the command that builds the index of a service."""
     chosen = [f"--{name}={getattr(settings, name)}" for name in ("corpus", "index", "model")]
-    return [sys.executable, "-m", "bot", "index", *chosen]
+    return [sys.executable, "-P", "-m", "bot", "index", *chosen]
 
 
 def index_environment() -> dict[str, str]:

@@ -20,6 +20,9 @@ from bot.types import Document
 #: Larger files are reported, not read.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
+#: Documents with more are reported, not kept: what comes after reading has no limits of its own.
+MAX_CHARACTERS, MAX_BLOCKS = 20_000_000, 500_000
+
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
@@ -124,6 +127,8 @@ def _read_file(name: str, parent: int, entry: str, readers: Sandbox, known: Mapp
     content = readers.read(name, data)
     if content is None:
         raise _Skipped("no reader for this kind of file")
+    if len(content.text) > MAX_CHARACTERS or len(content.blocks) > MAX_BLOCKS:
+        raise DocumentError(f"holds more than {MAX_CHARACTERS:,} characters or {MAX_BLOCKS:,} lines: split it")
     if not any(block.end > block.start for block in content.blocks):
         raise _Skipped("; ".join(("holds no text", *content.notes)))
     source, questions, notes = source_record(content.details, _fallback_title(name, content))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from bot.documents.canonical import clean, line
 from bot.types import Block, BlockKind
 
+#: Characters; a longer one is read as a paragraph. Headings are repeated with every passage below them.
+_LONGEST_HEADING = 500
+
 
 class TextBuilder:
     """Collects blocks in reading order; ``text`` and ``blocks`` are the result."""
@@ -31,6 +34,8 @@ class TextBuilder:
         text = clean(raw).strip("\n") if kind == "code" else line(raw)
         if not text.strip():
             return
+        if kind == "heading" and len(text) > _LONGEST_HEADING:
+            kind, level, anchor = "paragraph", 0, None
         if self._blocks:
             tight = kind in ("item", "row") and self._blocks[-1].kind == kind
             self._append("\n" if tight else "\n\n")

@@ -13,15 +13,19 @@ from bot.documents.content import Content
 from bot.documents.frontmatter import split_front_matter
 from bot.documents.html import add_html, with_header
 
-_PARSER = MarkdownIt("commonmark", {"maxNesting": 200}).enable(["table", "strikethrough"])
+_DEEPEST = 200
+_PARSER = MarkdownIt("commonmark", {"maxNesting": _DEEPEST}).enable(["table", "strikethrough"])
 
 
 def read_markdown(raw: str) -> Content:
     """Read a Markdown file with or without front matter; marks, link targets and comments are not part of the text."""
     details, body = split_front_matter(raw)
     builder = TextBuilder()
-    _add(_PARSER.parse(body), builder)
-    return Content(builder.text, builder.blocks, details)
+    tokens = _PARSER.parse(body)
+    _add(tokens, builder)
+    deep = max((token.level for token in tokens), default=0) >= _DEEPEST - 1
+    notes = (f"is not read where it is nested more than {_DEEPEST // 2} deep",) if deep else ()
+    return Content(builder.text, builder.blocks, details, notes)
 
 
 def _add(tokens: Sequence[Token], builder: TextBuilder) -> None:

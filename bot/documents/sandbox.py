@@ -11,9 +11,11 @@ import contextlib
 import ctypes
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import IO, NoReturn
 
@@ -65,7 +67,9 @@ class Sandbox:
         return content
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", "from bot.documents.sandbox import main; main()"]
+        # On its own Python would look for modules in the working folder first, which may hold anybody's files.
+        code = f"import sys; sys.path[:] = {sys.path!r}; from bot.documents.sandbox import main; main()"
+        command = [sys.executable, "-P", "-c", code]
         self._helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self._helper
 
@@ -114,14 +118,15 @@ def _exactly(pipe: IO[bytes], size: int) -> bytes:
 
 # --- in the helper ----------------------------------------------------------------------------------------------------
 
-#: unshare(2): namespaces of users and of networks; prctl(2): no new privileges.
-_NEW_USER, _NEW_NET, _NO_NEW_PRIVILEGES = 0x10000000, 0x40000000, 38
+#: unshare(2): namespaces of users and of networks; prctl(2): no new privileges, and to end with one's parent.
+_NEW_USER, _NEW_NET, _NO_NEW_PRIVILEGES, _END_WITH_PARENT = 0x10000000, 0x40000000, 38, 1
 
 
 def main() -> None:
     """Read what is asked for on standard input until it ends."""
     from bot.documents.formats import read  # loaded once, for all copies
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends when the process does that started it
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     if libc.unshare(_NEW_NET) != 0:  # where the system lets us, there is no network at all
@@ -136,17 +141,35 @@ def main() -> None:
         receiving, sending = os.pipe()
         copy = os.fork()
         if copy == 0:
+            libc.prctl(_END_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+            os.setpgid(0, 0)
             os.close(receiving)
             _read_confined(read, name, data, sending)
         os.close(sending)
-        with os.fdopen(receiving, "rb") as pipe:
-            said = pipe.read(RESULT)
-        _, status = os.waitpid(copy, 0)
+        said, status = _heard(receiving, copy)
         verdict, _, rest = said.partition(b"\n")
         if status != 0:
             verdict, rest = b"fault", _why(status).encode()
         _send(answers, verdict)
         _send(answers, rest)
+
+
+def _heard(receiving: int, copy: int) -> tuple[bytes, int]:
+    """What a copy says until it ends or its time is over, and its exit status; nothing that it began outlives it."""
+    said = bytearray()
+    end = time.monotonic() + SECONDS + 1
+    while select.select([receiving], [], [], max(0.0, end - time.monotonic()))[0]:
+        some = os.read(receiving, 1 << 20)
+        said += some
+        if not some or len(said) > RESULT:
+            break
+    else:
+        os.kill(copy, signal.SIGKILL)
+    os.close(receiving)
+    _, status = os.waitpid(copy, 0)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(copy, signal.SIGKILL)
+    return bytes(said), status
 
 
 def _receive_any(pipe: IO[bytes]) -> bytes:

