@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from tokenizers import Tokenizer
+from tokenizers import Encoding
 
 from bot.errors import ModelError
 from bot.model import Model
@@ -127,8 +127,7 @@ class OnnxEncoder(_Tokenized):
         self.fingerprint = fingerprint
         self._passages = passages
         self._pad = pad
-        self._tokenizer: Tokenizer = model.tokenizer
-        self._tokenizer.enable_truncation(longest)
+        self._longest = longest
         self._questions = _session(questions, threads=1)
         self.dim = self.encode_question("").shape[1]
         self._bulk: Callable[[Feed], Embeddings] | None = None
@@ -138,8 +137,8 @@ class OnnxEncoder(_Tokenized):
         """Return shape ``(len(texts), dim)``, float32 rows of length 1, in the order of ``texts``."""
         with self._lock:  # the graph for passages takes all cores for itself, and is loaded when first needed
             self._bulk = self._bulk or _bulk_runner(self._passages)
-            found = self._tokenizer.encode_batch_fast([self._prefixes.passage + text for text in texts])
-            ids = [encoding.ids for encoding in found]
+            found = self._counter.encode_batch_fast([self._prefixes.passage + text for text in texts])
+            ids = [_cut(encoding, self._longest) for encoding in found]
             order = sorted(range(len(ids)), key=lambda number: -len(ids[number]))  # little padding in a batch
             rows = np.zeros((len(texts), self.dim), dtype=np.float32)
             start = 0
@@ -154,7 +153,7 @@ class OnnxEncoder(_Tokenized):
 
     def encode_question(self, text: str) -> Embeddings:
         """Return shape ``(1, dim)``, one float32 row of length 1."""
-        ids = self._tokenizer.encode(self._prefixes.question + text).ids
+        ids = _cut(self._counter.encode(self._prefixes.question + text), self._longest)
         (rows,) = self._questions.run(None, self._feed([ids]))
         return np.asarray(rows, dtype=np.float32)
 
@@ -167,6 +166,14 @@ class OnnxEncoder(_Tokenized):
             mask[row, : len(text)] = 1
         values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         return {name.name: values[name.name] for name in self._questions.get_inputs()}
+
+
+def _cut(encoding: Encoding, longest: int) -> list[int]:
+    """A text's tokens; of a text that is too long the first, and the special ones at its end."""
+    if len(encoding.ids) <= longest:
+        return encoding.ids
+    trailing = next((n for n, special in enumerate(reversed(encoding.special_tokens_mask)) if not special), 0)
+    return encoding.ids[: longest - trailing] + encoding.ids[len(encoding.ids) - trailing :]
 
 
 def _session(graph: Graph, threads: int) -> onnxruntime.InferenceSession:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -310,6 +312,65 @@ def test_a_service_without_a_snapshot_keeps_its_folders_to_itself(
     for reply in (unready.get("/health/ready"), unready.get("/"), unready.post("/v1/ask", json={"question": "Hm?"})):
         assert reply.status_code == 503
         assert str(tmp_path_factory.getbasetemp()) not in reply.text
+
+
+# --- another snapshot -------------------------------------------------------------------------------------------------
+
+
+def comes(client: TestClient, snapshot: str) -> list[int]:
+    """Ask until a snapshot answers; the statuses of all that was asked meanwhile."""
+    statuses: list[int] = []
+    deadline = time.monotonic() + 30
+    while client.get("/health/ready").json().get("snapshot") != snapshot:
+        statuses.append(client.post("/v1/ask", json={"question": "How many moorings are there?"}).status_code)
+        assert time.monotonic() < deadline, "the new snapshot is not followed"
+        time.sleep(0.05)
+    return statuses
+
+
+def test_a_new_snapshot_is_followed_and_nobody_notices(tmp_path: Path) -> None:
+    settings = load_settings(corpus=write_files(tmp_path / "corpus", FILES), index=tmp_path / "index")
+    first = build_index(settings).snapshot
+    with TestClient(create_app(lambda: open_bot(settings), settings)) as client:
+        assert client.get("/health/ready").json()["snapshot"] == first
+        write_files(settings.corpus, {"tides.md": "# Tides\n\nHigh tide comes 50 minutes later each day.\n"})
+        second = build_index(settings).snapshot
+        assert second != first
+        assert set(comes(client, second)) <= {200}
+        reply = client.post("/v1/ask", json={"question": "How much later does high tide come each day?"}).json()
+        assert (reply["snapshot"], reply["passages"][0]["citation"]["document"]) == (second, "tides.md")
+
+
+def test_what_is_put_in_use_while_the_service_starts_is_followed(tmp_path: Path) -> None:
+    settings = load_settings(corpus=write_files(tmp_path / "corpus", FILES), index=tmp_path / "index")
+    build_index(settings)
+    kept = [open_bot(settings)]  # as a worker has it that is begun again
+    write_files(settings.corpus, {"tides.md": "# Tides\n\nHigh tide comes 50 minutes later each day.\n"})
+    second = build_index(settings).snapshot
+    with TestClient(create_app(lambda: kept.pop() if kept else open_bot(settings), settings)) as client:
+        assert set(comes(client, second)) <= {200}
+
+
+def test_a_service_without_a_snapshot_takes_the_first_that_is_built(tmp_path: Path) -> None:
+    settings = load_settings(corpus=write_files(tmp_path / "corpus", FILES), index=tmp_path / "index")
+    with TestClient(create_app(lambda: open_bot(settings), settings)) as client:
+        assert client.get("/health/ready").status_code == 503
+        comes(client, build_index(settings).snapshot)
+        assert client.post("/v1/ask", json={"question": "How many moorings are there?"}).json()["status"] == "answered"
+
+
+def test_a_new_snapshot_that_is_damaged_leaves_the_one_before_in_use(tmp_path: Path) -> None:
+    settings = load_settings(corpus=write_files(tmp_path / "corpus", FILES), index=tmp_path / "index")
+    first = build_index(settings).snapshot
+    with TestClient(create_app(lambda: open_bot(settings), settings)) as client:
+        apart = settings.model_copy(update={"index": Path(shutil.copytree(settings.index, tmp_path / "apart"))})
+        write_files(settings.corpus, {"tides.md": "# Tides\n\nHigh tide comes 50 minutes later each day.\n"})
+        second = build_index(apart).snapshot
+        (apart.index / "snapshots" / second / "passages.faiss").unlink()
+        shutil.copytree(apart.index / "snapshots" / second, settings.index / "snapshots" / second)
+        shutil.copy(apart.index / "current", settings.index / "current")
+        time.sleep(2.5)
+        assert client.post("/v1/ask", json={"question": "How many moorings are there?"}).json()["snapshot"] == first
 
 
 # --- what a client can read about it ----------------------------------------------------------------------------------
