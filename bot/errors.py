@@ -121,5 +121,5 @@ class SnapshotMismatch(SnapshotError):
 class IndexLocked(SnapshotError):
     """Only one process may build at a time."""
 
-    def __init__(self, folder: object) -> None:
-        super().__init__(f"another process is building in {str(folder)!r}; wait for it to finish")
+    def __init__(self, folder: object, holder: str) -> None:
+        super().__init__(f"another process is building in {str(folder)!r}: locked by pid {holder}; wait for it to end")

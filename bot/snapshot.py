@@ -204,6 +204,8 @@ def publish(
         with _locked(index):
             for leftover in (index / "snapshots").glob(".building-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
+            for pointer in index.glob(".current-*"):
+                pointer.unlink()
             folder = index / "snapshots" / f".building-{os.getpid()}"
             try:
                 folder.mkdir()
@@ -352,26 +354,39 @@ def _locked(index: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise IndexLocked(index) from error
+        holder = (index / ".lock").read_text(encoding="ascii", errors="replace").strip()
+        raise IndexLocked(index, holder) from error
     try:
+        (index / ".lock").write_text(f"{os.getpid()}\n", encoding="ascii")
         yield
     finally:
         lock.release()
 
 
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Writing and synchronising do not say which file could not be."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def _write_file(path: Path, data: bytes | memoryview) -> None:
-    with open(path, "xb") as file:
+    with _naming(path), open(path, "xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with _naming(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 _sync_folder = _sync  # on Linux a folder is synchronised like a file

@@ -6,7 +6,7 @@ from bot.documents.canonical import clean, line
 from bot.types import Block, BlockKind
 
 #: Characters; a longer one is read as a paragraph. Headings are repeated with every passage below them.
-_LONGEST_HEADING = 500
+_LONGEST_HEADING = 1_000
 
 
 class TextBuilder:

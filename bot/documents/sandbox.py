@@ -200,6 +200,9 @@ def _read_confined(read: object, name: str, data: bytes, sending: int) -> NoRetu
 
 
 def _confine() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):  # a library may print, also where the log is a file
+        os.dup2(nowhere, output)
     with open("/proc/self/statm", "rb") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     for limit, most in (
@@ -224,6 +227,7 @@ def _reading(read: object, name: str, data: bytes) -> tuple[bytes, bytes]:
     assert callable(read)
     try:
         content = read(name, data)
+        return (_NO_READER, b"") if content is None else (b"content", _CONTENT.dump_json(content, warnings="error"))
     except DocumentError as error:
         return b"fault", str(error).encode("utf-8", "replace")
     except MemoryError:
@@ -232,4 +236,3 @@ def _reading(read: object, name: str, data: bytes) -> tuple[bytes, bytes]:
         return b"fault", b"is nested too deeply"
     except Exception as error:  # a parser's own fault must not cost the other files
         return b"fault", f"makes its reader fail ({type(error).__name__})".encode()
-    return (_NO_READER, b"") if content is None else (b"content", _CONTENT.dump_json(content))
