@@ -352,7 +352,7 @@ def _file(path: Path) -> _File:
 def _locked(index: Path) -> Iterator[None]:
     lock = FileLock(index / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0.2)  # whoever has it then has said so
     except Timeout as error:
         holder = (index / ".lock").read_text(encoding="ascii", errors="replace").strip()
         raise IndexLocked(index, holder) from error

@@ -101,8 +101,8 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
     app.include_router(admin)
     app.include_router(service)
     app.include_router(pages)
-    app.add_middleware(BodyLimit)
     app.add_middleware(Admission)
+    app.add_middleware(BodyLimit)
     app.add_middleware(RateLimit, allowance=Allowance(settings.rate_limit), proxies=settings.proxies)
     app.add_middleware(Crash)
     app.add_middleware(
@@ -130,7 +130,7 @@ async def _open(app: FastAPI, open_bot: Callable[[], Bot]) -> None:
 
 async def _follow(app: FastAPI, open_bot: Callable[[], Bot], index: Path) -> None:
     """Change to each newer snapshot when it is put in use; whoever is being answered keeps the one before."""
-    seen = _in_use(index)
+    seen = app.state.bot and app.state.bot.snapshot.id  # not what is in use by now: that may be newer
     while True:
         await asyncio.sleep(_FOLLOW_SECONDS)
         now = _in_use(index)

@@ -18,7 +18,6 @@ from typing import Any
 
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,7 +32,10 @@ _DRAIN = 8 * 1024 * 1024
 
 
 class BodyLimit:
-    """Refuses a body beyond ``MAX_BODY`` with 413 while it arrives, whatever its Content-Length says."""
+    """Receives a body whole before anything is done for it, so that who sends slowly takes nobody's turn.
+
+    Refuses one beyond ``MAX_BODY`` with 413 while it arrives, whatever its Content-Length says.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -42,20 +44,26 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        size = 0
-
-        async def limited() -> Message:
-            nonlocal size
+        body, size, more = bytearray(), 0, True
+        while more and size <= MAX_BODY + _DRAIN:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                return
             size += len(message.get("body", b""))
             if size <= MAX_BODY:
-                return message
-            while message.get("more_body") and size <= MAX_BODY + _DRAIN:
-                message = await receive()
-                size += len(message.get("body", b""))
-            raise HTTPException(413)
+                body += message.get("body", b"")
+            more = message.get("more_body", False)
+        if size > MAX_BODY:
+            close = {"Connection": "close"} if more else None
+            reply = explain(scope, 413, "BodyTooLarge", f"a request has at most {MAX_BODY:,} bytes", close)
+            await reply(scope, receive, send)
+            return
+        whole: list[Message] = [{"type": "http.request", "body": bytes(body)}]
 
-        await self._app(scope, limited, send)
+        async def received() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self._app(scope, received, send)
 
 
 #: Questions that are worked on at the same time, for each core; that wait for it; and the seconds they wait at most.
@@ -82,10 +90,22 @@ class Admission:
             reply = explain(scope, 503, "Overloaded", "too many questions at the moment; try again in a moment", pause)
             await reply(scope, receive, send)
             return
+        working = True
+
+        def leave() -> None:
+            nonlocal working
+            if working:
+                working = False
+                self._leave()
+
+        async def sent(message: Message) -> None:
+            leave()  # the work is done: who reads its reply slowly takes nobody's turn
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, sent)
         finally:
-            self._leave()
+            leave()
 
     async def _admitted(self) -> bool:
         if self._free:

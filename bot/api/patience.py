@@ -12,10 +12,10 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 #: Seconds from a connection's, or a request's, first byte to the end of its head; from there to the end of its body;
-#: and how long a reply waits for its reader.
+#: and how long what does not fit into the system's buffers waits for its reader.
 HEAD_SECONDS, BODY_SECONDS, READER_SECONDS = 10.0, 15.0, 30.0
 
-#: Most bytes of a request's head.
+#: Most bytes of a request that are no body: its head, what frames its pieces, its trailer.
 MAX_HEAD = 32 * 1024
 
 _TOO_LARGE = (
@@ -29,10 +29,11 @@ class PatientProtocol(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _reader: asyncio.TimerHandle | None = None
-    _head = 0  # bytes of the head so far; -1 while a body or nothing is awaited
+    _head = 0  # bytes so far that are no body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # so that anything that waits for its reader has a deadline
         self._wait(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -41,8 +42,9 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._head >= 0:
-            self._head += len(data)
+        if self._deadline is None:  # also for what begins no request, as empty lines do not
+            self._wait(HEAD_SECONDS)
+        self._head += len(data)
         super().data_received(data)
         if self._head > MAX_HEAD and not self.transport.is_closing():
             self.transport.write(_TOO_LARGE)
@@ -50,16 +52,19 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head = max(self._head, 0)
         if self._deadline is None:
             self._wait(HEAD_SECONDS)
 
     def on_headers_complete(self) -> None:
-        self._head = -1
         self._wait(BODY_SECONDS)
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._head -= len(body)
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._head = 0
         self._wait(None)
         super().on_message_complete()
 

@@ -64,10 +64,12 @@ _REFUSED: _Responses = {
     400: {"model": Problem, "description": "the body is not JSON"},
     413: {"model": Problem, "description": "the body is too large"},
     422: {"model": Problem, "description": "a field is wrong, or the question is empty or too long"},
-    **_UNREADY,
+    429: {"model": Problem, "description": "too many questions from one place; Retry-After says when to come back"},
+    **_BROKEN,
+    503: {"model": Problem, "description": "no snapshot can be used, or too many ask at once; says which"},
 }
 _FEEDBACK: _Responses = {
-    **{status: said for status, said in _REFUSED.items() if status != 503},
+    **_REFUSED,
     404: {"model": Problem, "description": "feedback is not counted here"},
 }
 

@@ -6,6 +6,7 @@ is begun again; when the first process ends, so do they.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -35,7 +36,8 @@ def run_workers(count: int, work: Callable[[int], None]) -> None:
         nonlocal stopping
         stopping = True
         for worker in running:
-            os.kill(worker, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it ended at this very moment
+                os.kill(worker, signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
