@@ -27,10 +27,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,7 +49,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from bot.documents.content import READERS_VERSION
 from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError, SnapshotMismatch, SnapshotMissing
-from bot.lexical import LEXICAL_VERSION, Lexical, build_lexical
+from bot.lexical import LEXICAL_VERSION, Lexical, build_lexical, read_terms
 from bot.lists import NameList, name_lists
 from bot.passages import SPLITTER_VERSION, context_of, encoder_text, sentence_texts, split
 from bot.store import Content, Documents, Passages, npy, stored
@@ -77,6 +79,9 @@ _MAPPED_BEYOND = 1 / 16
 
 #: Texts that are encoded at a time: their vectors in full precision are in memory together.
 _BATCH = 20_000
+
+#: How a file of tantivy ends, after its footer and the footer's size.
+_TANTIVY = (1337).to_bytes(4, "little")
 
 
 class _Stored(BaseModel):
@@ -542,7 +547,7 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
     manifest = read_manifest(folder, snapshot_id)
     check_builder(manifest, built_by(encoder.fingerprint, aim))
     files = checked_files(folder, snapshot_id, manifest)
-    try:
+    with _parsing(snapshot_id):
         documents = Documents(files["documents.json"], files["texts.bin"], files["blocks.bin"])
         passages = Passages(
             files["passages.npy"], files["sentences.npy"], files["headings.json"], files["texts.bin"], documents
@@ -553,21 +558,20 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
         vocabulary = _VOCABULARY.validate_json(bytes(files["vocabulary.json"]))
         lexical = _open_lexical(files)
         lists = tuple(names for name in manifest.listing for names in name_lists(documents[name]))
-    except (ValueError, RuntimeError, LookupError, OSError) as error:
-        raise SnapshotDamaged(snapshot_id, f"cannot be parsed ({type(error).__name__})") from error
-    rows = passages.rows_of_documents()
-    sound = (
-        (len(vectors), vectors.dim) == (manifest.passages, manifest.dim)
-        and manifest.dim == encoder.dim
-        and len(passages) == manifest.passages == len(lexical)
-        and sentence_vectors.shape == (passages.sentence_rows[-1], manifest.dim)
-        and len(documents) == manifest.documents
-    )
-    if not sound:
-        raise SnapshotDamaged(snapshot_id, "its counts and dimensions do not fit each other")
-    for canary in manifest.canaries:
-        if not len(passages) or _nearest(vectors, encoder, canary.question) != canary.passage:
-            raise SnapshotDamaged(snapshot_id, "a canary question no longer finds its passage")
+        rows = passages.rows_of_documents()
+        sound = (
+            (len(vectors), vectors.dim) == (manifest.passages, manifest.dim)
+            and manifest.dim == encoder.dim
+            and len(passages) == manifest.passages == len(lexical)
+            and sentence_vectors.shape == (passages.sentence_rows[-1], manifest.dim)
+            and len(documents) == manifest.documents
+        )
+        if not sound:
+            raise SnapshotDamaged(snapshot_id, "its counts and dimensions do not fit each other")
+        for canary in manifest.canaries:
+            lexical.search(read_terms([canary.question], encoder.pieces)[0], 1)
+            if not len(passages) or _nearest(vectors, encoder, canary.question) != canary.passage:
+                raise SnapshotDamaged(snapshot_id, "a canary question no longer finds its passage")
     document_rows = np.zeros((len(passages), 2), dtype=np.int64)
     for run in rows.values():
         document_rows[run.start : run.stop] = run.start, run.stop
@@ -587,9 +591,23 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
     )
 
 
+@contextlib.contextmanager
+def _parsing(snapshot_id: str) -> Iterator[None]:
+    """What no reader makes sense of is damaged; that tantivy panics is no ``Exception``, and its kind has no name."""
+    try:
+        yield
+    except BaseException as error:
+        known = (ValueError, TypeError, RuntimeError, LookupError, ArithmeticError, MemoryError, OSError)
+        if isinstance(error, known) or type(error).__name__ == "PanicException":
+            raise SnapshotDamaged(snapshot_id, f"cannot be parsed ({type(error).__name__})") from error
+        raise
+
+
 def _open_faiss(content: Content) -> faiss.Index:
     """Bytes are parsed; what is mapped stays where it is."""
     data = np.frombuffer(content, dtype=np.uint8)
+    faiss.set_deserialization_vector_byte_limit(data.size)  # nothing in it is larger than the whole
+    faiss.set_deserialization_loop_limit(data.size)
     if isinstance(content, bytes):
         return faiss.deserialize_index(data)
     index = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(data), data.size))  # type: ignore[attr-defined]
@@ -605,8 +623,21 @@ def _open_lexical(files: Mapping[str, Content]) -> Lexical:
     with tempfile.TemporaryDirectory(prefix="signpost-", ignore_cleanup_errors=True) as copy:
         for name, data in files.items():
             if name.startswith("lexical/"):
+                if not name.endswith(".json"):
+                    _check_tantivy(data)
                 (Path(copy) / Path(name).name).write_bytes(data)
         return Lexical(Path(copy))
+
+
+def _check_tantivy(data: Content) -> None:
+    """Check the checksum that tantivy ends its files with and does not look at: it may abort the process otherwise.
+
+    :raises ValueError: if it is another one.
+    """
+    end = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    with memoryview(data) as whole:
+        if end < 0 or data[-4:] != _TANTIVY or zlib.crc32(whole[:end]) != json.loads(data[end:-8])["crc"]:
+            raise ValueError("tantivy's checksum is another")
 
 
 def checked_files(index: Path, snapshot_id: str, manifest: Manifest) -> dict[str, Content]:

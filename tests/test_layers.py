@@ -13,8 +13,9 @@ PACKAGE = Path(__file__).parent.parent / "bot"
 ORDER = """
     types errors settings
     documents.content documents.canonical documents.builder documents.frontmatter documents.furniture documents.html
-    documents.markdown documents.plain documents.zipped documents.sheets documents.office documents.pdf documents.epub
-    documents.mail documents.sniff documents.formats documents.sandbox documents
+    documents.markdown documents.plain documents.zipped documents.sheets documents.office documents.pieces
+    documents.lines documents.margins documents.layout documents.paragraphs documents.pdf documents.epub documents.mail
+    documents.sniff documents.formats documents.sandbox documents
     folding passages store vectors model encoder export
     lexical language vocabulary lists snapshot question query conversation search confidence calibrate explain answer
     engine evaluate report widget widget.words widget.assets doctor

@@ -15,7 +15,7 @@ from itertools import pairwise
 from statistics import median
 
 from bot.documents.lines import item_mark, mended, section_number
-from bot.documents.pieces import Page, Piece, levels, runs
+from bot.documents.pieces import Page, Piece, abreast, runs
 
 #: A page with more is taken as it comes: the search for columns compares them all.
 _MAX_PIECES = 5_000
@@ -176,7 +176,7 @@ def _lines(region: Sequence[Piece], body: float) -> list[Piece]:
 
 def _unjustified(region: Iterable[Piece]) -> list[Piece]:
     """Close the wide gaps in a line that was stretched to the width of the line above or below it."""
-    found = levels(_falling(region))
+    found = abreast(_falling(region))
     lines: list[Piece] = []
     for number, level in enumerate(found):
         around = [other[0] for other in found[max(0, number - 1) : number + 2] if len(other) == 1]
@@ -240,7 +240,7 @@ def _strip(stacks: list[list[Piece]], body: float) -> list[Piece]:
     if not aligned and median(counts) > 1:
         return [piece for stack in sorted(stacks, key=lambda stack: -stack[0].base) for piece in stack]
     falling = sorted((piece for stack in stacks for piece in stack), key=lambda piece: -piece.base)
-    return [_row([[piece] for piece in sorted(level, key=lambda piece: piece.left)]) for level in levels(falling)]
+    return [_row([[piece] for piece in sorted(level, key=lambda piece: piece.left)]) for level in abreast(falling)]
 
 
 def _entry(line: Piece) -> Piece:

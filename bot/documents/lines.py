@@ -59,7 +59,7 @@ def mended(lines: Iterable[str], words: frozenset[str]) -> str:
     for line in lines:
         broken = _BROKEN_WORD.search(text[-60:])
         first = re.match(r"\w+", line)
-        if not text or (text[-1] > "\u2e80" and line[0] > "\u2e80" and not "\uac00" <= text[-1] <= "\ud7a3"):
+        if not text or (text[-1] > "\u2e80" and line[:1] > "\u2e80" and not "\uac00" <= text[-1] <= "\ud7a3"):
             text += line  # no space between words of Chinese or Japanese
         elif not broken or not first:
             text += ("" if text.endswith("-") and first else " ") + line

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from bot.documents.lines import letters
-from bot.documents.pieces import Layer, Page, Piece, levels, usual_pitch
+from bot.documents.pieces import Layer, Page, Piece, abreast, usual_pitch
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _edge(layer: Layer, top: bool, apart: float) -> list[list[Piece]]:
     inwards = sorted(layer.pieces, key=lambda piece: -piece.base if top else piece.base)
     found: list[list[Piece]] = []
     group: list[list[Piece]] = []
-    for line in levels(inwards):
+    for line in abreast(inwards):
         base, size = line[0].base, line[0].size
         if group and abs(base - group[-1][0].base) > apart * min(size, group[-1][0].size):
             found += group

@@ -192,5 +192,5 @@ def _runs_over(paragraph: Sequence[_Part], part: _Part) -> bool:
         and (part.page > paragraph[0].page or below.base > above.base)
         and not ends_sentence(above.text)
         and _is_full(above, below, last.edge)
-        and (below.text[0].islower() or not (last.alone or part.alone))
+        and (below.text[:1].islower() or not (last.alone or part.alone))
     )

@@ -17,7 +17,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from ctypes import byref, c_double, c_int, c_ushort, create_string_buffer
-from dataclasses import replace
 from itertools import islice
 
 import pypdfium2 as pdfium
@@ -237,15 +236,8 @@ class _Run:
 
     def piece(self) -> Piece:
         """Return what has been put together."""
-        return replace(
-            self.first,
-            text=self.text.translate(_VISIBLE_HYPHENS),
-            left=self.left,
-            right=self.right,
-            base=self.base,
-            size=self.size,
-            bold=self.bold,
-        )
+        text, first = self.text.translate(_VISIBLE_HYPHENS), self.first
+        return Piece(text, self.left, self.right, self.base, self.size, self.bold, first.first_word, first.order)
 
 
 # ---------------------------------------------------------------------------------------- what the file says of itself

@@ -86,6 +86,6 @@ def runs(items: Iterable[_T], goes_on: Callable[[list[_T], _T], bool]) -> list[l
     return found
 
 
-def levels(falling: Iterable[Piece]) -> list[list[Piece]]:
+def abreast(falling: Iterable[Piece]) -> list[list[Piece]]:
     """Put together what stands on one line; the pieces come from top to bottom, or from bottom to top."""
     return runs(falling, lambda level, piece: piece.beside(level[0]))
