@@ -606,13 +606,25 @@ def _parsing(snapshot_id: str) -> Iterator[None]:
 def _open_faiss(content: Content) -> faiss.Index:
     """Bytes are parsed; what is mapped stays where it is."""
     data = np.frombuffer(content, dtype=np.uint8)
-    faiss.set_deserialization_vector_byte_limit(data.size)  # nothing in it is larger than the whole
-    faiss.set_deserialization_loop_limit(data.size)
-    if isinstance(content, bytes):
-        return faiss.deserialize_index(data)
-    index = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(data), data.size))  # type: ignore[attr-defined]
+    with _faiss_limits(8 * data.size + (1 << 20)):
+        if isinstance(content, bytes):
+            return faiss.deserialize_index(data)
+        index = faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(data), data.size))  # type: ignore[attr-defined]
     index.referenced_objects = [data]  # type: ignore[attr-defined]  # kept open as long as the index is used
     return index
+
+
+@contextlib.contextmanager
+def _faiss_limits(most: int) -> Iterator[None]:
+    """Nothing in a file is larger than the whole; FAISS counts four bytes for what takes one, so some room is left."""
+    before = faiss.get_deserialization_vector_byte_limit(), faiss.get_deserialization_loop_limit()
+    faiss.set_deserialization_vector_byte_limit(most)
+    faiss.set_deserialization_loop_limit(most)
+    try:
+        yield
+    finally:
+        faiss.set_deserialization_vector_byte_limit(before[0])
+        faiss.set_deserialization_loop_limit(before[1])
 
 
 def _open_lexical(files: Mapping[str, Content]) -> Lexical:

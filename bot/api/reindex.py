@@ -82,7 +82,9 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "no key, or a wrong one"},
     404: {"model": Problem, "description": "the operator has set no key"},
     409: {"model": Problem, "description": "a build is running"},
+    413: {"model": Problem, "description": "the body is too large"},
     422: {"model": Problem, "description": "the header is not text"},
+    429: {"model": Problem, "description": "too many requests from one place"},
     500: {"model": Problem, "description": "something went wrong here"},
     503: {"model": Problem, "description": "too many requests at the moment"},
 }

@@ -1,0 +1,829 @@
+"""B: the service under hostile, slow and far too many clients.
+
+Each test is named after its case. Counts are checked always; what is a matter of seconds or megabytes only in the long
+form, on a machine that has nothing else to do. B10 is left out, as nothing is streamed; B16 needs a machine of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from bot.api import patience
+from bot.api.app import create_app
+from bot.api.limits import Allowance
+from bot.engine import Bot
+from bot.settings import MAX_QUESTION, Settings
+from bot.types import Answer, Embeddings, Encoder, Filters, Progress, Turn
+from tests.api.test_errors import CANARY, HOSTILE, JSON, assert_plain_error
+from tests.battery.figures import dice, figure, long
+from tests.battery.slow import SECONDS
+from tests.servers import (
+    Reply,
+    Service,
+    asked,
+    connected,
+    everything,
+    exchange,
+    parsed,
+    reply_on,
+    request,
+    running,
+    serving,
+    until,
+)
+
+SITE = "https://intranet.example"
+KEY = "a-key-that-nobody-else-knows-0123456789"
+QUESTIONS = (
+    "How fast may a boat go in the harbour?", "How many moorings are there?", "Who gives out the moorings?",
+    "Where do small boats lie?", "What does a return ticket cost?", "When do puffins breed?", "How many pairs in 2023?",
+    "How often does the ferry sail in winter?", "Do children pay?", "Who won the cup in 1974?",
+)  # fmt: skip
+
+
+def body(question: str = QUESTIONS[0], **fields: object) -> bytes:
+    return json.dumps({"question": question, **fields}).encode()
+
+
+ASK = request("POST", "/v1/ask", body())
+HEALTH = request("GET", "/health/live")
+
+
+@pytest.fixture(scope="module")
+def service(island: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    home = tmp_path_factory.mktemp("service")
+    chosen = {"origins": json.dumps([SITE]), "feedback": "true", "admin_key": KEY}
+    with serving(island, home, **chosen) as service:
+        exchange(service.port, ASK)
+        yield service
+        assert "Traceback" not in service.log.read_text()
+
+
+def p99(seconds: Sequence[float]) -> float:
+    return float(np.percentile(seconds, 99))
+
+
+async def at_once(port: int, sent: Sequence[bytes], clients: int) -> list[Reply]:
+    """Send requests by some clients, each one after the other; the replies in order."""
+    replies = [Reply(0, {}, b"")] * len(sent)
+    left = iter(enumerate(sent))
+
+    async def client() -> None:
+        for number, one in left:
+            replies[number] = await asked(port, one)
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return replies
+
+
+def without_time(reply: bytes) -> bytes:
+    return re.sub(rb'"took_ms":[^,}]+', b"", reply)
+
+
+# --- B1 to B4: what is sent -------------------------------------------------------------------------------------------
+
+
+def test_b1_schemathesis(service: Service, tmp_path: Path) -> None:
+    """422 may refuse what the schema allows: that a question has a letter or a number, a schema cannot say."""
+    allowed = '["2xx", "401", "404", "409", "422"]'
+    (tmp_path / "schemathesis.toml").write_text(f"[checks.positive_data_acceptance]\nexpected-statuses = {allowed}\n")
+    seed = dice("B1").getrandbits(32)
+    done = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{service.port}/openapi.json",
+         "--checks", "all", "--mode", "all", "--max-examples", "2000" if long() else "10", "--seed", str(seed),
+         "--phases", "examples,coverage,fuzzing", "--generation-database", "none", "--no-color"],
+        cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=3_600,
+    )  # fmt: skip
+    print(done.stdout)  # noqa: T201  # for when it fails
+    figure("B1", "all checks pass, 0 replies 5xx or undocumented", done.returncode, done.returncode == 0)
+
+
+def test_b2_hostile_json(service: Service) -> None:
+    refused = 0
+    for content in HOSTILE.values():
+        reply = exchange(service.port, request("POST", "/v1/ask", content))
+        assert_plain_error(reply.body, reply.status, {400, 413, 422})
+        refused += 1
+    figure("B2", "every body gets a documented 4xx of at most 2 KiB without the input", refused, refused >= 60)
+
+
+def chunked(service: Service, size: int) -> tuple[Reply, int]:
+    """Send a body in chunks until it is refused; the reply, and how many bytes went."""
+    head = f"POST /v1/ask HTTP/1.1\r\nHost: t\r\nOrigin: {SITE}\r\nContent-Type: application/json\r\n"
+    piece = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+    sent = 0
+    with connected(service.port) as client:
+        client.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
+        try:
+            while sent < size:
+                client.sendall(piece)
+                sent += 65_536
+            client.sendall(b"0\r\n\r\n")
+        except OSError:
+            pass
+        try:
+            return reply_on(client), sent
+        except OSError:
+            return Reply(0, {}, b""), sent
+
+
+def test_b3_huge_question(service: Service) -> None:
+    before = service.memory()
+    seconds = []
+    for size, status in ((1_001, 422), (60_000, 422), (65_537, 413), (5_000_000, 413)):
+        sent = request("POST", "/v1/ask", body(CANARY.ljust(size, "x")))
+        for _ in range(20 if long() else 1):
+            started = time.perf_counter()
+            reply = exchange(service.port, sent)
+            if size < 100_000:
+                seconds.append(time.perf_counter() - started)
+            assert_plain_error(reply.body, reply.status, {status})
+    reply, _ = chunked(service, 4_000_000)
+    assert_plain_error(reply.body, reply.status, {413})
+    reply, sent_bytes = chunked(service, 1_000_000_000)
+    assert reply.status in (413, 0), "who goes on sending may miss the reply"
+    figure("B3", "MiB of 1 GB that were taken, <= 8 and the buffers", sent_bytes / 2**20, sent_bytes < 24 * 2**20)
+    if long():
+        figure("B3", "p99 of rejections <= 20 ms", p99(seconds), p99(seconds) <= 0.020)
+        figure("B3", "megabytes more, <= 5", service.memory() - before, service.memory() - before <= 5)
+
+
+class Noting:
+    """An encoder that notes how long a text it is given."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.fingerprint, self.dim, self.max_tokens = encoder.fingerprint, encoder.dim, encoder.max_tokens
+        self.longest = 0
+
+    def _noted(self, texts: Sequence[str]) -> Sequence[str]:
+        self.longest = max(self.longest, *map(len, texts))
+        return texts
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._encoder.count_tokens(self._noted(texts))
+
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        return self._encoder.pieces(self._noted(texts))
+
+    def encode_passages(self, texts: Sequence[str], progress: Progress | None = None) -> Embeddings:
+        return self._encoder.encode_passages(self._noted(texts), progress)
+
+    def encode_question(self, text: str) -> Embeddings:
+        return self._encoder.encode_question(self._noted([text])[0])
+
+
+def test_b3_the_tokenizer_never_sees_more_than_a_question(bot: Bot, island: Settings) -> None:
+    noting = Noting(bot.encoder)
+    with TestClient(create_app(lambda: replace(bot, encoder=noting), island)) as client:
+        for size in (999, 1_000, 1_001, 5_000, 60_000):
+            text = "how boat " * (size // 9) + "x" * (size % 9)
+            turns = [{"question": text[:size], "passages": []}] * 20
+            client.post("/v1/ask", json={"question": text})
+            client.post("/v1/ask", json={"question": "and there?", "turns": turns})
+            client.post("/", data={"question": text, "turns": json.dumps(turns)})
+    figure("B3", "longest text that was tokenised <= 1,000 characters", noting.longest, 0 < noting.longest <= 1_000)
+    assert MAX_QUESTION == 1_000
+
+
+def raw(*lines: str, then: bytes = b"") -> bytes:
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + then
+
+
+#: A request that hides in another's body; if it is answered, smuggling has succeeded.
+HIDDEN = b"GET /v1/suggestions HTTP/1.1\r\nHost: t\r\n\r\n"
+_POST = ("POST /v1/feedback HTTP/1.1", "Host: t")
+_LENGTH = f"Content-Length: {len(HIDDEN) + 5}"
+_CHUNKS = b"0\r\n\r\n" + HIDDEN
+
+SMUGGLING = {
+    "length and chunks": raw(*_POST, _LENGTH, "Transfer-Encoding: chunked", then=_CHUNKS),
+    "chunks and length": raw(*_POST, "Transfer-Encoding: chunked", "Content-Length: 0", then=_CHUNKS),
+    "two lengths": raw(*_POST, "Content-Length: 0", _LENGTH, then=b"x" * 5 + HIDDEN),
+    "two lengths, other way": raw(*_POST, _LENGTH, "Content-Length: 0", then=HIDDEN),
+    "lengths in a list": raw(*_POST, f"Content-Length: 0, {len(HIDDEN)}", then=HIDDEN),
+    "plus": raw(*_POST, "Content-Length: +0", then=HIDDEN),
+    "minus": raw(*_POST, "Content-Length: -1", then=HIDDEN),
+    "hexadecimal": raw(*_POST, "Content-Length: 0x0", then=HIDDEN),
+    "too large": raw(*_POST, "Content-Length: 18446744073709551616", then=HIDDEN),
+    "length of nothing": raw(*_POST, "Content-Length: ", then=HIDDEN),
+    "length in words": raw(*_POST, "Content-Length: zero", then=HIDDEN),
+    "space before the colon": raw(*_POST, _LENGTH, "Transfer-Encoding : chunked", then=_CHUNKS),
+    "unknown coding": raw(*_POST, _LENGTH, "Transfer-Encoding: xchunked", then=_CHUNKS),
+    "coding after chunked": raw(*_POST, _LENGTH, "Transfer-Encoding: chunked, identity", then=_CHUNKS),
+    "coding twice": raw(*_POST, "Transfer-Encoding: chunked", "Transfer-Encoding: cow", then=_CHUNKS),
+    "vertical tab": raw(*_POST, _LENGTH, "Transfer-Encoding:\x0bchunked", then=_CHUNKS),
+    "folded line": raw(*_POST, _LENGTH, "X: y", " Transfer-Encoding: chunked", then=b"x" * 5 + HIDDEN[:-5]),
+    "bare line feed": raw(*_POST, _LENGTH, "X: y\nTransfer-Encoding: chunked", then=_CHUNKS),
+    "bare carriage return": raw(*_POST, _LENGTH, "X: y\rTransfer-Encoding: chunked", then=_CHUNKS),
+    "chunk size with a sign": raw(*_POST, "Transfer-Encoding: chunked", then=b"+0\r\n\r\n" + HIDDEN),
+    "chunk size too large": raw(*_POST, "Transfer-Encoding: chunked", then=b"10000000000000000\r\n" + HIDDEN),
+    "zero byte in a name": raw(*_POST, _LENGTH, "Transfer-Encoding\0: chunked", then=_CHUNKS),
+    "chunks in HTTP/1.0": raw("POST /v1/feedback HTTP/1.0", _LENGTH, "Transfer-Encoding: chunked", then=_CHUNKS),
+}
+
+
+def sent_raw(service: Service, sent: bytes) -> bytes:
+    with connected(service.port) as client:
+        client.sendall(sent)
+        client.settimeout(0.2)
+        received = b""
+        try:
+            while more := client.recv(1 << 16):
+                received += more
+        except OSError:
+            pass
+        return received
+
+
+@pytest.mark.parametrize("name", SMUGGLING)
+def test_b4_smuggling(service: Service, name: str) -> None:
+    received = sent_raw(service, SMUGGLING[name])
+    assert b"suggestions" not in received
+    assert b" 500 " not in received
+    assert received.count(b"HTTP/1.1 ") <= 1
+
+
+def test_b4_the_hidden_request_would_be_noticed(service: Service) -> None:
+    plain = raw(*_POST, "Content-Length: 0", then=HIDDEN)
+    assert b"suggestions" in sent_raw(service, plain)
+
+
+ABUSE = {
+    "a header of 64 KB": raw("GET / HTTP/1.1", "Host: t", "X: " + "x" * 65_536),
+    "1,000 headers": raw("GET / HTTP/1.1", "Host: t", *(f"X-{number}: y" for number in range(1_000))),
+    "5,000 headers": raw("GET / HTTP/1.1", "Host: t", *(f"X-{number}: y" for number in range(5_000))),
+    "an address of 60 KB": raw("GET /" + "x" * 60_000 + " HTTP/1.1", "Host: t"),
+    "a line feed in a value": raw("GET / HTTP/1.1", "Host: t", "X: a\nSet-Cookie: b"),
+    "an encoded one in the address": raw("GET /%0d%0aSet-Cookie:%20a HTTP/1.1", "Host: t"),
+    "an encoded one in an id": raw("GET /v1/documents/%0d%0aSet-Cookie:%20a?x=%0d%0aSet-Cookie:a HTTP/1.1", "Host: t"),
+    "a request id of its own": raw("GET / HTTP/1.1", "Host: t", "X-Request-ID: a\x01b"),
+    "no Host": raw("GET / HTTP/1.1"),
+    "two Hosts": raw("GET / HTTP/1.1", "Host: a", "Host: b"),
+    "a Host of signs": raw("GET / HTTP/1.1", "Host: <script>@:99999"),
+    "an absolute address": raw("GET http://evil.example/ HTTP/1.1", "Host: t"),
+    "an absolute address without a path": raw("GET http://evil.example HTTP/1.1", "Host: t"),
+    "an address of two slashes": raw("GET //evil.example/ HTTP/1.1", "Host: t"),
+    "bytes in the address": raw("GET /\xff\xfe HTTP/1.1", "Host: t"),
+    "encoded bytes in the address": raw("GET /v1/documents/%ff%00%fe HTTP/1.1", "Host: t"),
+    "only a query": raw("GET ?a HTTP/1.1", "Host: t"),
+    "a star": raw("OPTIONS * HTTP/1.1", "Host: t"),
+    "CONNECT": raw("CONNECT evil.example:443 HTTP/1.1", "Host: evil.example:443"),
+    "TRACE": raw("TRACE / HTTP/1.1", "Host: t", "X-Secret: xqCanaryqx"),
+    "an unknown method": raw("BREW / HTTP/1.1", "Host: t"),
+    "HTTP/0.9": b"GET /\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "HTTP/9.9": raw("GET / HTTP/9.9", "Host: t"),
+    "a websocket": raw("GET / HTTP/1.1", "Host: t", "Connection: Upgrade", "Upgrade: websocket"),
+    "h2c": raw("GET / HTTP/1.1", "Host: t", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: A"),
+    "a TLS hello": bytes.fromhex("16030100a5010000a10303") + b"\0" * 160,
+    "zero bytes": b"\0" * 1_000,
+    "an expectation": raw("POST /v1/ask HTTP/1.1", "Host: t", "Expect: 200-maybe", "Content-Length: 2", then=b"{}"),
+    "a cookie of 20 KB": raw("GET / HTTP/1.1", "Host: t", "Cookie: a=" + "x" * 20_000),
+    "bytes in headers": raw("GET / HTTP/1.1", "Host: t", "Accept-Language: \xff\xfe", "Origin: \xff", "Accept: \xff"),
+    "a list of languages": raw("GET / HTTP/1.1", "Host: t", "Accept-Language: " + "en;q=0.1," * 3_000),
+    "etags": raw("GET /widget/pages.css HTTP/1.1", "Host: t", "If-None-Match: " + '"a",' * 7_000),
+    "a range": raw("GET /widget/pages.css HTTP/1.1", "Host: t", "Range: bytes=" + "0-1," * 5_000),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ABUSE)
+def test_b4_header_abuse(service: Service, name: str) -> None:
+    received = sent_raw(service, ABUSE[name])
+    assert b"HTTP/1.1 5" not in received
+    head = received.partition(b"\r\n\r\n")[0].lower()
+    assert b"set-cookie" not in head
+    assert b"xqcanaryqx" not in received.lower()
+    assert exchange(service.port, HEALTH).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1/ask", "/v1/ask/", "/nowhere", "/documents/harbour.md", "/openapi.json", "//"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_b4_no_reply_is_built_from_host(service: Service, method: str, path: str) -> None:
+    hosts = ("X-Forwarded-Host: evil.example", "Forwarded: host=evil.example", "X-Original-URL: http://evil.example/")
+    sent = raw(f"{method} {path} HTTP/1.1", "Host: evil.example", *hosts, "Connection: close")
+    assert b"evil.example" not in sent_raw(service, sent)
+
+
+# --- B5 and B6: slow clients ------------------------------------------------------------------------------------------
+
+
+def all_served(replies: Sequence[Reply]) -> bool:
+    return {reply.status for reply in replies} == {200}
+
+
+async def drips(port: int, start: bytes, seconds: float) -> float:
+    """Send byte after byte; the seconds until the other side closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    started = time.monotonic()
+    try:
+        writer.write(start)
+        ended = asyncio.ensure_future(reader.read())
+        while not ended.done() and time.monotonic() - started < seconds:
+            writer.write(b"x")
+            await asyncio.wait([ended], timeout=0.2)
+        await asyncio.wait_for(ended, 1)
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+    return time.monotonic() - started
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch, bot: Bot, island: Settings) -> Iterator[int]:
+    """A service of whose patience the long form is a test; in the short form it has less."""
+    if not long():
+        for name, seconds in (("HEAD_SECONDS", 2.0), ("BODY_SECONDS", 5.0), ("READER_SECONDS", 5.0)):
+            monkeypatch.setattr(patience, name, seconds)
+    with running(create_app(lambda: bot, island), send_buffer=16_384) as port:  # so that little fills it
+        yield port
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_b5_slowloris(patient: int) -> None:
+    count = 500 if long() else 50
+    head = b"GET / HTTP/1.1\r\nHost: t\r\nX-Slow: "
+    start = b"POST /v1/ask HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n"
+    alone = [asyncio.run(asked(patient, ASK)).seconds for _ in range(100 if long() else 5)]
+    before = descriptors()
+
+    async def load() -> tuple[list[float], list[Reply]]:
+        slow = [drips(patient, head, 60) for _ in range(count)] + [drips(patient, start, 60) for _ in range(count)]
+        dripping = asyncio.gather(*slow)
+        others = []
+        while not dripping.done():
+            others.append(await asked(patient, ASK))
+            await asyncio.sleep(0.05)
+        return await dripping, others
+
+    closed, others = asyncio.run(load())
+    heads, bodies = max(closed[:count]), max(closed[count:])
+    until(lambda: descriptors() <= before + 2)
+    figure("B5", "normal users are answered, 100 %", len(others), all_served(others))
+    figure("B5", "seconds until every dripper is let go, before it ends", max(closed), max(closed) < 60)
+    if long():
+        figure("B5", "heads closed <= 10 s (and 1)", heads, heads <= 11)
+        figure("B5", "bodies closed <= 15 s (and 1)", bodies, bodies <= 16)
+        ratio = p99([reply.seconds for reply in others]) / p99(alone)
+        figure("B5", "p99 of normal users <= 2x", ratio, ratio <= 2)
+
+
+async def sips(port: int, sent: bytes, freed: asyncio.Event) -> None:
+    """Ask for much and read next to nothing, and stay."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.setblocking(False)
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        sending = asyncio.create_task(loop.sock_sendall(client, sent))
+        while not freed.is_set():
+            await asyncio.sleep(0.25)
+            with suppress(OSError):
+                client.recv(1)
+        sending.cancel()
+        await asyncio.wait([sending])
+
+
+def test_b6_slow_reader(patient: int) -> None:
+    """Readers of answers as well: whoever does not read them must not take anybody's turn."""
+    count = 100 if long() else 10
+    files = request("GET", "/widget/signpost-chat.js", close=False) * 10
+    answers = request("POST", "/v1/ask", body(top_k=20), close=False) * 40
+    asyncio.run(asked(patient, ASK))
+    before = descriptors()
+
+    async def load() -> tuple[float, list[Reply]]:
+        freed = asyncio.Event()
+        slow = [asyncio.create_task(sips(patient, sent, freed)) for sent in (files, answers) for _ in range(count)]
+        await asyncio.sleep(1)
+        assert descriptors() >= before + 2 * len(slow), "both ends of each are here"
+        started = time.monotonic()
+        others = []
+        while descriptors() > before + len(slow) + 8 and time.monotonic() - started < 60:
+            others.append(await asked(patient, ASK))
+            await asyncio.sleep(0.05)
+        took = time.monotonic() - started
+        freed.set()
+        await asyncio.gather(*slow)
+        return took, others
+
+    took, others = asyncio.run(load())
+    figure("B6", "seconds until the readers are let go, though they stay", took, took < 60)
+    if long():
+        figure("B6", "all are let go <= 30 s (and 5)", took, took <= 35)
+    figure("B6", "normal users are answered, 100 %", len(others), all_served(others))
+
+
+# --- B7 to B9: too many clients ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def slow(island: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    home = tmp_path_factory.mktemp("slow")
+    with serving(island, home, "tests.battery.slow", origins=json.dumps([SITE])) as service:
+        yield service
+
+
+async def on_time(port: int, sent: bytes, per_second: float, seconds: float) -> list[Reply]:
+    """Send at fixed times, whatever comes back (open loop)."""
+    started = time.monotonic()
+    tasks = []
+    for number in range(int(per_second * seconds)):
+        await asyncio.sleep(max(0.0, started + number / per_second - time.monotonic()))
+        tasks.append(asyncio.create_task(asked(port, sent)))
+    return await asyncio.gather(*tasks)
+
+
+def test_b7_overload_10x(slow: Service) -> None:
+    seconds = 60 if long() else 3
+    capacity = 2 * (os.cpu_count() or 1) / SECONDS
+    ask = request("POST", "/v1/ask", body(), f"Origin: {SITE}")
+    slots = round(capacity * SECONDS)
+    unloaded = [asyncio.run(asked(slow.port, ask)).seconds for _ in range(100 if long() else 3)]
+    started = time.monotonic()
+    peak = len(asyncio.run(at_once(slow.port, [ask] * slots * 10, slots))) / (time.monotonic() - started)
+    before = slow.memory()
+
+    async def load() -> tuple[list[Reply], list[Reply]]:
+        pressed = asyncio.create_task(on_time(slow.port, ask, 10 * peak, seconds))
+        looked = await on_time(slow.port, HEALTH, 5, seconds)
+        return await pressed, looked
+
+    replies, health = asyncio.run(load())
+    after = asyncio.run(asked(slow.port, ask))
+    statuses = Counter(reply.status for reply in replies)
+    accepted = [reply.seconds for reply in replies if reply.status == 200]
+    refused = [reply for reply in replies if reply.status in (429, 503)]
+    for reply in refused:
+        assert int(reply.headers["retry-after"]) > 0
+        assert json.loads(reply.body)["error"] == "Overloaded"
+        assert reply.headers["access-control-allow-origin"] == SITE
+    figure("B7", "every reply is 200, 429 or 503, 0 resets", str(dict(statuses)), set(statuses) <= {200, 429, 503})
+    figure("B7", "some are accepted, most refused", len(accepted), slots <= len(accepted) < len(refused))
+    figure("B7", "/health answers, 100 %", len(health), {reply.status for reply in health} == {200})
+    assert after.status == 200
+    if not long():
+        return
+    goodput = len(accepted) / seconds / peak
+    figure("B7", "goodput >= 90 % of peak", goodput, goodput >= 0.9)
+    # 2x unloaded would mean a queue no longer than what is worked on; people who come together would be sent away
+    figure(
+        "B7",
+        "p99 of accepted <= 2x unloaded and 2 s in the queue",
+        p99(accepted),
+        p99(accepted) <= 2 * p99(unloaded) + 2,
+    )
+    figure(
+        "B7", "p99 of rejections <= 50 ms", p99([r.seconds for r in refused]), p99([r.seconds for r in refused]) <= 0.05
+    )
+    figure("B7", "p99 of /health <= 100 ms", p99([r.seconds for r in health]), p99([r.seconds for r in health]) <= 0.1)
+    figure("B7", "memory <= 1.3x", slow.memory() / before, slow.memory() / before <= 1.3)
+    figure("B7", "normal again at once", after.seconds / p99(unloaded), after.seconds <= 2 * p99(unloaded))
+
+
+@pytest.fixture(scope="module")
+def limited(island: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service behind a proxy of ours, which is whoever asks here: clients are as many as it says."""
+    home = tmp_path_factory.mktemp("limited")
+    with serving(island, home, rate_limit="60", proxies='["127.0.0.0/8"]') as service:
+        yield service
+
+
+def test_b8_rate_limit(limited: Service) -> None:
+    chance = dice("B8")
+    seconds, per_second = (60, 100) if long() else (2, 50)
+
+    def from_(client: str) -> bytes:
+        return request("POST", "/v1/feedback", b"{}", f"X-Forwarded-For: {client}")
+
+    def household() -> str:
+        return "2001:db8:1:2:" + ":".join(f"{chance.getrandbits(16):x}" for _ in range(4))
+
+    async def load() -> dict[str, list[Reply]]:
+        attacks: dict[str, Callable[[], bytes]] = {
+            "one client": lambda: from_("192.0.2.1"),
+            "spoofed": lambda: from_(f"203.0.113.{chance.randrange(256)}, 192.0.2.2"),
+            "one /64": lambda: from_(household()),
+        }
+        found = {}
+        for name, make in attacks.items():
+            started = time.monotonic()
+            tasks = []
+            for number in range(seconds * per_second):
+                await asyncio.sleep(max(0.0, started + number / per_second - time.monotonic()))
+                tasks.append(asyncio.create_task(asked(limited.port, make())))
+            found[name] = await asyncio.gather(*tasks)
+            took = time.monotonic() - started
+            let_in = sum(reply.status != 429 for reply in found[name])
+            most = 10 + took + 1  # what may be asked at once, and one each second
+            figure("B8", f"{name}: accepted <= limit + 5 %", let_in, let_in <= most * 1.05)
+        return found
+
+    for replies in asyncio.run(load()).values():
+        assert {reply.status for reply in replies} <= {422, 404, 429}
+        waits = [int(reply.headers["retry-after"]) for reply in replies if reply.status == 429]
+        figure("B8", "Retry-After is right, +-1 s", max(waits), {1, 2} >= set(waits))
+    others = asyncio.run(at_once(limited.port, [from_(f"198.51.100.{number}") for number in range(200)], 8))
+    figure("B8", "others are served, 100 %", len(others), 429 not in {reply.status for reply in others})
+
+
+def test_b8_a_million_addresses() -> None:
+    chance = dice("B8")
+    allowance = Allowance(60)
+    count = 1_000_000 if long() else 100_000
+    for _ in range(count):
+        allowance.wait(str(chance.getrandbits(128)))
+    size = allowance._whole_again.nbytes / 1e6
+    figure("B8", f"megabytes for {count:,} clients, <= 20", size, size <= 20)
+    served = sum(allowance.wait(f"somebody else {number}") == 0.0 for number in range(1_000))
+    figure("B8", "others are served, 100 %", served, served == 1_000)
+
+
+def test_b9_disconnect(service: Service) -> None:
+    exchange(service.port, ASK)
+    time.sleep(0.5)
+    fds, threads = service.descriptors(), service.threads()
+    for number in range(200):
+        with connected(service.port) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset, not a goodbye
+            client.sendall(request("POST", "/v1/ask", body(top_k=20))[: None if number % 2 else -3])
+            if number % 4 == 1:
+                client.recv(10)
+    started = time.monotonic()
+    until(lambda: exchange(service.port, ASK).status == 200)
+    took = time.monotonic() - started
+    until(lambda: service.descriptors() <= fds + 2)
+    figure("B9", "descriptors as before, +-2", service.descriptors() - fds, service.descriptors() <= fds + 2)
+    assert service.threads() <= threads + 40, "the pool's"
+    if long():
+        figure("B9", "nobody works for them any more <= 1 s", took, took <= 1)
+
+
+# --- B11 to B13: what comes back --------------------------------------------------------------------------------------
+
+STRANGERS = (
+    "null", "https://evil.example", "http://intranet.example", "https://intranet.example:8443",
+    "https://intranet.example:443", "https://intranet.example.evil.example", "https://evilintranet.example",
+    "https://a.intranet.example", "https://intranetXexample", "https://intranet.exampleX", "https://INTRANET.example",
+    "https://intranet.example/", "https://xn--ntranet-4za.example", "https://intranet.example@evil.example",
+    "https://evil.example#https://intranet.example", "https://intranet.example.", " https://intranet.example evil", "*",
+    "", "file://", "https://intranet.example, https://evil.example", "https://intranet%2eexample",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Failing(Bot):
+    """A bot that fails as it is told to."""
+
+    def ask(
+        self,
+        question: str,
+        *,
+        turns: Sequence[Turn] = (),
+        top_k: int = 5,
+        filters: Filters | None = None,
+        explain: bool = False,
+    ) -> Answer:
+        raise FAULTS[int(question.split()[0])](f"{CANARY} in /srv/signpost/secret.py, line 7")
+
+
+FAULTS: tuple[type[Exception], ...] = (
+    OSError, PermissionError, FileNotFoundError, ConnectionResetError, BrokenPipeError, TimeoutError, MemoryError,
+    RecursionError, KeyError, IndexError, ValueError, TypeError, AttributeError, ZeroDivisionError, OverflowError,
+    FloatingPointError, AssertionError, RuntimeError, NotImplementedError, NameError, ImportError, EOFError,
+    BufferError, ReferenceError, SystemError,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("origin", [SITE, *STRANGERS])
+def test_b11_cors(bot: Bot, island: Settings, origin: str) -> None:
+    settings = island.model_copy(update={"origins": (SITE,), "rate_limit": 30})
+    headers = {**JSON, "origin": origin}
+    with (
+        TestClient(create_app(lambda: bot, settings)) as client,
+        TestClient(create_app(lambda: Failing(bot.encoder, bot.snapshot), settings)) as failing,
+    ):
+        replies = [
+            client.get("/v1/documents", headers=headers),
+            client.get("/v1/documents", headers={"accept": "*/*"}),
+            client.get("/nowhere", headers=headers),
+            client.delete("/v1/ask", headers=headers),
+            client.options("/v1/ask", headers={**headers, "access-control-request-method": "POST"}),
+            client.post("/v1/ask", content=body(), headers=headers),
+            client.post("/v1/ask", content=b"{", headers=headers),
+            client.post("/v1/ask", content=b" " * 70_000, headers=headers),
+            client.post("/v1/ask", content=b"{}", headers=headers),
+            failing.post("/v1/ask", content=body("0 of them"), headers=headers),
+            *(client.post("/v1/ask", content=body(), headers=headers) for _ in range(2)),
+        ]
+    assert {200, 400, 404, 405, 413, 422, 429, 500} <= {reply.status_code for reply in replies}
+    for number, reply in enumerate(replies):
+        allowed = SITE if origin == SITE and number != 1 else None
+        assert reply.headers.get("access-control-allow-origin") == allowed, reply.request.url
+        assert "origin" in reply.headers.get("vary", "").lower(), reply.request.url
+        assert "access-control-allow-credentials" not in reply.headers
+
+
+def test_b12_admin_authz(service: Service) -> None:
+    wrong = (
+        "", "Bearer", "Bearer ", "Bearer wrong", f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", f"Bearer {KEY.upper()}", KEY,
+        f"bearer{KEY}", f"Basic {KEY}", f"Bearer  {KEY}", f"Bearer {KEY}, Bearer {KEY}", "Bearer \xff\xfe",
+        "Bearer null",
+    )  # fmt: skip
+    refused = Counter[int]()
+    for said in wrong:
+        more = [f"Authorization: {said}"] if said else []
+        refused[exchange(service.port, request("POST", "/v1/admin/reindex", b"", *more)).status] += 1
+    for path in (f"?key={KEY}", f"?authorization=Bearer%20{KEY}", f"?admin_key={KEY}", f"?token={KEY}", f"/{KEY}"):
+        refused[exchange(service.port, request("POST", f"/v1/admin/reindex{path}")).status] += 1
+    for header in (f"X-API-Key: {KEY}", f"Cookie: key={KEY}", f"Cookie: Authorization=Bearer {KEY}"):
+        refused[exchange(service.port, request("POST", "/v1/admin/reindex", b"", header)).status] += 1
+    sent = request("POST", "/v1/admin/reindex", json.dumps({"key": KEY}).encode())
+    refused[exchange(service.port, sent).status] += 1
+    assert set(refused) <= {401, 403, 404}, refused
+    figure("B12", "without the key 401 (404 where there is nothing)", str(dict(refused)), refused[404] <= 1)
+    right = request("POST", "/v1/admin/reindex", b"", f"Authorization: Bearer {KEY}")
+    first, second = exchange(service.port, right), exchange(service.port, right)
+    assert (first.status, second.status) == (202, 409)
+    until(lambda: "building the index ended" in service.log.read_text(), 120)
+    assert exchange(service.port, ASK).status == 200
+    figure("B12", "the key is never logged", 0, KEY not in service.log.read_text())
+    assert KEY.encode() not in exchange(service.port, request("GET", "/metrics")).body
+
+
+def test_b12_without_a_key_there_is_no_admin(bot: Bot, island: Settings) -> None:
+    with TestClient(create_app(lambda: bot, island)) as client:
+        for said in ("", "Bearer ", "Bearer None", "Bearer null", f"Bearer {KEY}"):
+            assert client.post("/v1/admin/reindex", headers={"authorization": said}).status_code == 404
+
+
+def test_b13_error_hygiene(bot: Bot, island: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.WARNING, logger="httpx2")
+    broken = 0
+    with TestClient(create_app(lambda: Failing(bot.encoder, bot.snapshot), island)) as client:
+        for number in range(len(FAULTS)):
+            question = f"{number} {CANARY}"
+            for reply in (
+                client.post("/v1/ask", json={"question": question}),
+                client.post("/", data={"question": question}, headers={"accept": "text/html"}),
+            ):
+                assert reply.status_code == 500
+                for leak in ("Traceback", "/srv", ".py", "Error(", "line 7", CANARY, "uvicorn", "starlette", "python"):
+                    assert leak not in f"{reply.text}{reply.headers}", leak
+                lines = [line for line in caplog.text.splitlines() if reply.headers["x-request-id"] in line]
+                assert len(lines) == 1
+                broken += 1
+    assert CANARY not in caplog.text
+    figure("B13", "faults that leaked nothing and are one line in the log", broken, broken == 50)
+
+
+# --- B14 to B17: for long ---------------------------------------------------------------------------------------------
+
+
+def mixed(chance: random.Random) -> bytes:
+    """A request as people, programs and fools send them."""
+    question = chance.choice(QUESTIONS)
+    asks = request("POST", "/v1/ask", body(question, top_k=chance.randint(1, 20), explain=chance.random() < 0.2))
+    others = (
+        request("GET", "/"), request("GET", "/v1/documents"), request("GET", "/documents/harbour.md"),
+        request("GET", "/health/ready"), request("GET", "/metrics"), request("GET", "/nowhere"),
+        request("POST", "/v1/ask", chance.choice(list(HOSTILE.values()))),
+        request("POST", "/v1/feedback", b'{"status": "answered", "helpful": true}'),
+        request("POST", "/v1/ask", body("And in winter?", turns=[{"question": question}])),
+    )  # fmt: skip
+    return asks if chance.random() < 0.6 else chance.choice(others)
+
+
+def test_b14_soak(service: Service) -> None:
+    """20 s here, so that all tests stay short; ``SOAK_MINUTES``, or 20 of them, in the long form."""
+    chance = dice("B14")
+    seconds = 60 * float(os.environ.get("SOAK_MINUTES", "20")) if long() else 20
+    statuses = Counter[int]()
+    timed: list[tuple[float, float]] = []
+    watched: list[tuple[float, float, int, int]] = []
+    started = time.monotonic()
+
+    async def client() -> None:
+        while (now := time.monotonic() - started) < seconds:
+            reply = await asked(service.port, mixed(chance))
+            statuses[reply.status] += 1
+            timed.append((now, reply.seconds))
+
+    async def watch() -> None:
+        while (now := time.monotonic() - started) < seconds:
+            watched.append((now, service.memory(), service.descriptors(), service.threads()))
+            await asyncio.sleep(seconds / 100)
+
+    async def everything_at_once() -> None:
+        await asyncio.gather(watch(), *(client() for _ in range(4)))
+
+    asyncio.run(everything_at_once())
+    figure("B14", "0 replies are 5xx, 0 resets", str(dict(statuses)), max(statuses) < 500 and not statuses[0])
+    assert len(timed) > seconds
+    if not long():
+        return
+    kept = [row for row in watched if row[0] > seconds / 3]
+    slope = 3_600 * float(np.polyfit([row[0] for row in kept], [row[1] for row in kept], 1)[0])
+    figure("B14", "megabytes an hour after warming up, <= 1", slope, slope <= 1)
+    for place, name in ((2, "descriptors"), (3, "threads")):
+        values = [row[place] for row in kept]
+        figure("B14", f"{name} are flat", str((min(values), max(values))), max(values) - min(values) <= 12)
+    early = p99([took for now, took in timed if seconds / 3 < now < seconds * 2 / 3])
+    late = p99([took for now, took in timed if now > seconds * 2 / 3])
+    figure("B14", "p99 drifts <= 10 %", late / early, late / early <= 1.1)
+
+
+def test_b15_shutdown(island: Settings, tmp_path: Path) -> None:
+    lost, drained = 0, []
+    for _ in range(50 if long() else 1):
+        with serving(island, tmp_path, "tests.battery.slow", workers="2") as service, ExitStack() as clients:
+            accepted = [clients.enter_context(connected(service.port)) for _ in range(32)]
+            for client in accepted:
+                client.sendall(request("GET", "/health/live", close=False))
+                assert reply_on(client).status == 200
+            for client in accepted:
+                client.sendall(request("POST", "/v1/ask", body(), close=False))
+            time.sleep(0.2)  # all are read, few are answered
+            started = time.monotonic()
+            service.process.send_signal(signal.SIGTERM)
+            for client in accepted:
+                reply = parsed(everything(client))
+                lost += not (reply.status == 200 and len(reply.body) == int(reply.headers["content-length"]))
+            assert service.process.wait(30) == 0
+            drained.append(time.monotonic() - started)
+            assert "Traceback" not in service.log.read_text()
+    figure("B15", "accepted requests that were lost", lost, lost == 0)
+    if long():
+        figure("B15", "drained <= 10 s", max(drained), max(drained) <= 10)
+
+
+def test_b15_a_worker_is_killed(island: Settings, tmp_path: Path) -> None:
+    back, failed = [], 0
+    with serving(island, tmp_path, workers="2") as service, connected(service.port) as client:
+        for number in range(20 if long() else 1):
+            first, second = until_two(service)
+            os.kill(first, signal.SIGSTOP)
+            with connected(service.port) as client:
+                client.sendall(request("POST", "/v1/ask", body(), close=False))
+                failed += reply_on(client).status != 200
+                os.kill(first, signal.SIGKILL)
+                started = time.monotonic()
+                while first in service.workers() or len(service.workers()) < 2:
+                    client.sendall(request("POST", "/v1/ask", body(), close=False))
+                    failed += reply_on(client).status != 200
+                assert second in service.workers(), number
+            os.kill(second, signal.SIGSTOP)
+            try:
+                failed += exchange(service.port, ASK).status != 200
+                back.append(time.monotonic() - started)
+            finally:
+                os.kill(second, signal.SIGCONT)
+    figure("B15", "requests to the other worker that failed", failed, failed == 0)
+    if long():
+        figure("B15", "worker back <= 5 s", max(back), max(back) <= 5)
+
+
+def until_two(service: Service) -> list[int]:
+    until(lambda: len(service.workers()) == 2)
+    return service.workers()
+
+
+def test_b17_concurrency_truth(service: Service) -> None:
+    chance = dice("B17")
+    words = [*QUESTIONS, "in winter", "boats", "the lighthouse keeper", "and there?", "most", "puffins cost"]
+    sent = []
+    for _ in range(5_000 if long() else 192):
+        question = " ".join(chance.sample(words, chance.randint(1, 2)))
+        turns = [{"question": chance.choice(QUESTIONS)}] if chance.random() < 0.3 else []
+        fields = {"top_k": chance.randint(1, 20), "explain": chance.random() < 0.3, "turns": turns}
+        sent.append(request("POST", "/v1/ask", body(question, **fields)))
+    alone = [without_time(exchange(service.port, one).body) for one in sent]
+    together = asyncio.run(at_once(service.port, sent, 64))
+    same = sum(without_time(reply.body) == one for reply, one in zip(together, alone, strict=True))
+    figure("B17", f"answers of 64 clients at once that are the same, of {len(sent):,}", same, same == len(sent))
