@@ -89,13 +89,10 @@ def _walk(folder: Path, reports: list[FileReport]) -> Iterator[tuple[str, int, s
 
     Folders are gone down by what is open, not by their paths, so that none can be exchanged for a link on the way.
     """
-
-    def unreadable(error: OSError) -> None:
-        place = Path(error.filename).relative_to(folder).as_posix() if error.filename else "."
-        reports.append(FileReport(_printable(place), "failed", (error.strerror or "cannot be listed",)))
-
-    for parent, folders, files, descriptor in os.fwalk(folder, onerror=unreadable):
+    unopened: set[str] = set()
+    for parent, folders, files, descriptor in os.fwalk(folder):
         here = Path(parent)
+        unopened.discard(here.relative_to(folder).as_posix())
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in (*folders, *files) if not name.startswith(".")):
             place = (here / name).relative_to(folder).as_posix()
@@ -107,13 +104,14 @@ def _walk(folder: Path, reports: list[FileReport]) -> Iterator[tuple[str, int, s
             if S_ISLNK(mode):
                 reports.append(FileReport(_printable(place), "skipped", ("is a link; links are not followed",)))
             elif S_ISDIR(mode):
-                continue
+                unopened.add(place)
             elif not place.isprintable():
                 reports.append(FileReport(_printable(place), "failed", ("its name holds unprintable characters",)))
             elif not S_ISREG(mode):
                 reports.append(FileReport(place, "skipped", ("is not a regular file",)))
             else:
                 yield place, descriptor, name
+    reports += [FileReport(_printable(place), "failed", ("cannot be listed",)) for place in unopened]
 
 
 def _read_file(name: str, parent: int, entry: str, readers: Sandbox, known: Mapping[str, Document]) -> Document:
