@@ -173,6 +173,7 @@ def _say_the_same(one: Passage, other: Passage) -> bool:
     return len(own & its) >= _SAME * len(own | its)
 
 
+@lru_cache(maxsize=1 << 12)
 def _runs(text: str) -> frozenset[tuple[str, ...]]:
     words = words_of(text.casefold())
     return frozenset(zip(*(words[start:] for start in range(min(_RUN, len(words)))), strict=False))
