@@ -108,7 +108,7 @@ def test_a1_kill9_reindex(tmp_path: Path, words: Encoder) -> None:
     figure("A1", "leftovers after the next build, 0", len(leftovers(index)), not leftovers(index))
 
 
-@pytest.mark.skipif(not long(), reason="long form only")
+@pytest.mark.long
 def test_a1_opens_10_000_passages(tmp_path: Path, words: Encoder) -> None:
     publish(town("blue", 10_000), words, tmp_path, aim=AIM)
     started = time.monotonic()

@@ -145,7 +145,7 @@ def test_d4_attribution(shipped: Bot, tmp_path: Path) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(not long(), reason="the long form looks at the anchors in a browser")
+@pytest.mark.long
 def test_d4_anchors_in_a_browser(shipped: Bot, browser: Browser, tmp_path: Path) -> None:
     settings = load_settings(corpus=REPOSITORY / "corpus", index=tmp_path)
     found = {
@@ -306,7 +306,7 @@ def test_d9_no_egress(tmp_path: Path) -> None:
     figure("D9", "look-ups and connections beyond this machine", len(found["attempts"]), found["attempts"] == [])
 
 
-@pytest.mark.skipif(not long(), reason="the long form runs all other tests without a network")
+@pytest.mark.long
 def test_d9_all_tests_without_a_network() -> None:
     inside = 'ip link set lo up && exec "$0" -m pytest -q -p no:cacheprovider --ignore=tests/battery tests'
     alone = ["unshare", "--net", "--map-root-user", "sh", "-c", inside, sys.executable]
