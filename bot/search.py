@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from typing import TypeAlias
@@ -111,18 +111,20 @@ def search(
     lexical = np.zeros(len(snapshot.passages) + 2 * _AROUND, dtype=np.float32)  # room for what is beyond either end
     lexical[matched] = shares
     rows = _promising(snapshot, vector, rows, lexical, max(_READ, top_k), looked_up)
-    scores = _score(snapshot, vector, rows, lexical)
+    sentences = _sentences_of(snapshot, vector, rows)
+    scores = _score(snapshot, vector, rows, lexical, sentences)
     bonus = np.where(np.isin(rows, looked_up), LOOKUP_WEIGHT, 0.0)
     totals = scores @ _WEIGHTS + bonus
     best = np.argsort(-totals, kind="stable")
     depth = top_k + _REREAD
-    places = _distinct(snapshot, rows, best[:depth])
+    places = _distinct(snapshot, rows, best[:depth], sentences)
     while len(places) < top_k and depth < len(rows):  # where one text has many copies
         depth *= 2
-        places = _distinct(snapshot, rows, best[:depth])
+        places = _distinct(snapshot, rows, best[:depth], sentences)
 
     def hit(number: int) -> Hit:
-        marked = _mark(snapshot, query, vector, int(rows[number]), scores[number], float(bonus[number]))
+        passage = snapshot.passages[rows[number]]
+        marked = _mark(query, passage, sentences.cosines_of(number), scores[number], float(bonus[number]))
         return replace(marked, elsewhere=tuple(snapshot.passages[rows[other]] for other in places[number]))
 
     hits = {number: hit(number) for number in islice(places, _REREAD)} if query.kind in PLAIN_KINDS else {}
@@ -141,14 +143,44 @@ def _vector_of(query: Query, encoder: Encoder) -> Floats:
     return vector
 
 
-def _distinct(snapshot: Snapshot, rows: Rows, best: npt.NDArray[np.intp]) -> dict[int, list[int]]:
+@dataclass(frozen=True, slots=True)
+class _Sentences:
+    """The sentences of the candidates, one candidate after the other: cosines with the question, where each candidate
+    begins, and the mean vector of each candidate's, of length 1."""
+
+    cosines: Floats
+    offsets: Rows
+    means: Floats
+
+    def cosines_of(self, number: int) -> Floats:
+        """Return the cosines of one candidate's sentences."""
+        return self.cosines[self.offsets[number] : self.offsets[number + 1]]
+
+    def best(self) -> Floats:
+        """Return the highest cosine of each candidate."""
+        best: Floats = np.maximum.reduceat(self.cosines, self.offsets[:-1])
+        return best
+
+
+def _sentences_of(snapshot: Snapshot, vector: Floats, rows: Rows) -> _Sentences:
+    """Read the sentences of some passages, and of no others."""
+    starts, ends = snapshot.sentence_rows[rows], snapshot.sentence_rows[rows + 1]
+    offsets = np.concatenate([[0], np.cumsum(ends - starts)])
+    places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
+    vectors = snapshot.sentence_vectors.of(places)
+    means = np.add.reduceat(vectors, offsets[:-1])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    return _Sentences(vectors @ vector, offsets, means)
+
+
+def _distinct(
+    snapshot: Snapshot, rows: Rows, best: npt.NDArray[np.intp], sentences: _Sentences
+) -> dict[int, list[int]]:
     """The best candidates, best first, each with those after it that say the same; numbers count in ``rows``.
 
     Words are compared only where the sentences, on average, are near enough in meaning for them to be the same.
     """
-    vectors, offsets = _sentences_of(snapshot, rows[best])
-    means = np.add.reduceat(vectors, offsets[:-1])
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    means = sentences.means[best]
     near = means @ means.T >= _PERHAPS_SAME
     places: dict[int, list[int]] = {}
     firsts: list[int] = []
@@ -213,7 +245,7 @@ def _promising(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats, 
     return np.union1d(rows[np.argpartition(-own, count)[:count]], needed)
 
 
-def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats) -> Floats:
+def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats, sentences: _Sentences) -> Floats:
     """Return one row for each candidate: its scores in the order of ``_WEIGHTS``."""
     first, last = snapshot.document_rows[rows].T
     around = rows[:, None] + np.arange(-_AROUND, _AROUND + 1)
@@ -225,7 +257,7 @@ def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats) -> F
     return np.stack(
         [
             cosines[rows],
-            _best_sentence_cosines(snapshot, vector, rows),
+            sentences.best(),
             lexical[rows],
             np.where(inside, cosines[around], 0).sum(axis=1) / count,
             np.where(inside, lexical[around], 0).sum(axis=1) / count,
@@ -234,37 +266,22 @@ def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats) -> F
     )
 
 
-def _best_sentence_cosines(snapshot: Snapshot, vector: Floats, rows: Rows) -> Floats:
-    """The cosine of the question with the best sentence of each passage; only these sentences are read."""
-    vectors, offsets = _sentences_of(snapshot, rows)
-    best: Floats = np.maximum.reduceat(vectors @ vector, offsets[:-1])
-    return best
-
-
-def _sentences_of(snapshot: Snapshot, rows: Rows) -> tuple[Floats, Rows]:
-    """The vectors of the sentences of some passages, one passage after the other, and where each passage begins."""
-    starts, ends = snapshot.sentence_rows[rows], snapshot.sentence_rows[rows + 1]
-    offsets = np.concatenate([[0], np.cumsum(ends - starts)])
-    places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
-    return snapshot.sentence_vectors.of(places), offsets
-
-
-def _mark(snapshot: Snapshot, query: Query, vector: Floats, row: int, parts: Floats, bonus: float) -> Hit:
+def _mark(query: Query, passage: Passage, cosines: Floats, parts: Floats, bonus: float) -> Hit:
     """Choose the sentence of a passage that answers best.
 
     It is near in meaning, has the question's rarer words, and holds the kind of thing that is asked for.
+
+    :param cosines: of the question with each sentence of the passage.
     """
-    passage = snapshot.passages[row]
     entry = query.lookup.entry if query.lookup is not None and query.lookup.is_in(passage) else None
     if entry is not None and entry in passage.sentences:
         number = passage.sentences.index(entry)
-        return Hit(passage, _scores(parts, bonus, _sentence_cosines(snapshot, vector, row)[number]), number)
+        return Hit(passage, _scores(parts, bonus, cosines[number]), number)
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
     asked = query.about
     shared = [asked & quoted_terms(sentence) for sentence in sentences]
     holders = Counter(term for held in shared for term in held)
     rarity = {term: math.log((len(sentences) + 1) / (count + 0.5)) for term, count in holders.items()}
-    cosines = _sentence_cosines(snapshot, vector, row)
     scores = cosines + np.array([MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, held)) for held in shared])
     if query.kind is not None:
         held = np.array([_holds(sentence, query.kind) for sentence in sentences])
@@ -287,9 +304,3 @@ def _scores(parts: Floats, bonus: float, marked: np.float32) -> Scores:
         total=float(parts @ _WEIGHTS) + bonus,
         marked=float(marked),
     )
-
-
-def _sentence_cosines(snapshot: Snapshot, vector: Floats, row: int) -> Floats:
-    first, last = snapshot.sentence_rows[row], snapshot.sentence_rows[row + 1]
-    cosines: Floats = snapshot.sentence_vectors.of(slice(first, last)) @ vector
-    return cosines

@@ -66,7 +66,9 @@ def candidates(question: str, grades: dict[str, int], snapshot: Snapshot, encode
     whole = np.zeros(size, dtype=np.float32)
     whole[matched] = shares
     rows = np.unique(np.concatenate([snapshot.vectors.nearest(vector, 100), matched[:100]]))
-    passage, sentence, _, around_passage, around_lexical = search._score(snapshot, vector, rows, whole).T
+    passage, sentence, _, around_passage, around_lexical = search._score(
+        snapshot, vector, rows, whole, search._sentences_of(snapshot, vector, rows)
+    ).T
     readings = []
     for reading in READINGS:
         alone = np.zeros(size, dtype=np.float32)
