@@ -88,6 +88,12 @@ _UNMISTAKABLE = frozenset(
     "perche pourquoi quando quantos varfor waarom wanneer wann warum".split()
 )
 
+#: Each small word, and the languages that have it.
+_LANGUAGES_OF = {
+    word: tuple(code for code, small in _SMALL_WORDS.items() if word in small)
+    for word in set().union(*_SMALL_WORDS.values())
+}
+
 #: Letters of a script that are more than a name's; of how few words a single small one is enough to tell, in what
 #: ends with a question mark ("hay fever" is no Spanish).
 _LETTERS, _FEW = 2, 4
@@ -98,7 +104,10 @@ def language_of(text: str) -> str | None:
     written = re.findall(r"[^\W\d_]+", text)
     shouted = all(word.isupper() for word in written)
     words = [fold(word) for word in written if shouted or not word.isupper()]  # "AI" is no small word of Vietnamese
-    found = {code: sum(word in small for word in words) for code, small in _SMALL_WORDS.items()}
+    found = dict.fromkeys(_SMALL_WORDS, 0)
+    for word in words:
+        for code in _LANGUAGES_OF.get(word, ()):
+            found[code] += 1
     for script, code in _SCRIPTS:
         if len(re.findall(script, text)) >= _LETTERS and not found["en"]:
             return code
