@@ -17,7 +17,7 @@ import pytest
 
 from bot.engine import Bot, build_index, load_encoder, open_bot
 from bot.settings import Settings, load_settings
-from bot.types import Embeddings, Encoder, Progress
+from bot.types import Answer, Embeddings, Encoder, Filters, Progress, Turn
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -59,6 +59,25 @@ A return ticket costs 12 euros, and children under six travel free of charge.
 <p>The lighthouse keeper counted 310 pairs in 2023.</p></body></html>
 """,
 }
+
+
+class Overheard(Bot):
+    """A bot that does something of a test's with each question before it answers."""
+
+    def overhear(self, question: str) -> None:
+        raise NotImplementedError
+
+    def ask(
+        self,
+        question: str,
+        *,
+        turns: Sequence[Turn] = (),
+        top_k: int = 5,
+        filters: Filters | None = None,
+        explain: bool = False,
+    ) -> Answer:
+        self.overhear(question)
+        return Bot.ask(self, question, turns=turns, top_k=top_k, filters=filters, explain=explain)
 
 
 class WordEncoder:

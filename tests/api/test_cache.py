@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -12,28 +12,20 @@ from bot.api.app import create_app
 from bot.api.cache import AnswerCache
 from bot.engine import Bot
 from bot.settings import Settings
-from bot.types import Answer, Filters, Turn
+from bot.types import Answer
+from tests.conftest import Overheard
 
 QUESTION = "How fast may a boat go in the harbour?"
 
 
 @dataclass(frozen=True, slots=True)
-class Counting(Bot):
+class Counting(Overheard):
     """A bot that notes what it is asked."""
 
     asked: list[str] = field(default_factory=list)
 
-    def ask(
-        self,
-        question: str,
-        *,
-        turns: Sequence[Turn] = (),
-        top_k: int = 5,
-        filters: Filters | None = None,
-        explain: bool = False,
-    ) -> Answer:
+    def overhear(self, question: str) -> None:
         self.asked.append(question)
-        return Bot.ask(self, question, turns=turns, top_k=top_k, filters=filters, explain=explain)
 
 
 @pytest.fixture

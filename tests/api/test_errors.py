@@ -6,7 +6,7 @@ import gzip
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from bot.api.app import create_app
 from bot.engine import Bot
 from bot.settings import Settings
-from bot.types import Answer, Filters, Turn
+from tests.conftest import Overheard
 
 #: Stands in everything hostile that is sent, and may stand in nothing that comes back.
 CANARY = "xqCanaryqx"
@@ -175,18 +175,10 @@ def test_a_form_in_any_charset_is_answered_or_refused(client: TestClient, charse
 # --- crashes ----------------------------------------------------------------------------------------------------------
 
 
-class Broken(Bot):
+class Broken(Overheard):
     """A bot that fails with a message that holds the question."""
 
-    def ask(
-        self,
-        question: str,
-        *,
-        turns: Sequence[Turn] = (),
-        top_k: int = 5,
-        filters: Filters | None = None,
-        explain: bool = False,
-    ) -> Answer:
+    def overhear(self, question: str) -> None:
         kind = {"os": OSError, "key": KeyError, "recursion": RecursionError}.get(question[:9].split()[0], RuntimeError)
         raise kind(f"cannot read /srv/signpost/{question}")
 

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 from bot import cli, engine
 from bot.engine import Bot
 from bot.settings import Settings
-from bot.types import Answer, Filters, Turn
+from tests.conftest import Overheard
 
 #: Seconds that a question takes at least.
 SECONDS = 0.1
 
 
-class Slow(Bot):
-    def ask(
-        self,
-        question: str,
-        *,
-        turns: Sequence[Turn] = (),
-        top_k: int = 5,
-        filters: Filters | None = None,
-        explain: bool = False,
-    ) -> Answer:
+class Slow(Overheard):
+    def overhear(self, question: str) -> None:
         time.sleep(SECONDS)
-        return Bot.ask(self, question, turns=turns, top_k=top_k, filters=filters, explain=explain)
 
 
 _open = engine.open_bot

@@ -32,10 +32,11 @@ from bot.api.app import create_app
 from bot.api.limits import Allowance
 from bot.engine import Bot
 from bot.settings import MAX_QUESTION, Settings
-from bot.types import Answer, Embeddings, Encoder, Filters, Progress, Turn
+from bot.types import Embeddings, Encoder, Progress
 from tests.api.test_errors import CANARY, HOSTILE, JSON, assert_plain_error
 from tests.battery.figures import dice, figure, long
 from tests.battery.slow import SECONDS
+from tests.conftest import Overheard
 from tests.servers import (
     Reply,
     Service,
@@ -597,18 +598,10 @@ STRANGERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Failing(Bot):
+class Failing(Overheard):
     """A bot that fails as it is told to."""
 
-    def ask(
-        self,
-        question: str,
-        *,
-        turns: Sequence[Turn] = (),
-        top_k: int = 5,
-        filters: Filters | None = None,
-        explain: bool = False,
-    ) -> Answer:
+    def overhear(self, question: str) -> None:
         raise FAULTS[int(question.split()[0])](f"{CANARY} in /srv/signpost/secret.py, line 7")
 
 
