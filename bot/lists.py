@@ -20,8 +20,8 @@ from bot.types import Block, Document, Passage, Span
 _FEWEST_ENTRIES, _MOST_WORDS = 12, 6
 _IN_ORDER = 0.9  # share of neighbours in alphabetical order
 
-#: Questions that plainly ask about belonging; that may, if a name and nothing else is asked about; that are small talk;
-#: and the words that only say so.
+#: Questions that plainly ask about belonging; that may, if a name and nothing else is asked about; that ask for
+#: something and not whether; that are small talk; and the words that only say so.
 _PLAINLY = re.compile(
     r"\b(?:members?|membership|part of|belongs?|belonging|join(?:ed|s)?|listed|included?|inside|take[sn]? part)\b"
     r"|\bin (?:the|this|that|your) (?:list|network|alliance|club|group|organi[sz]ation)\b",
@@ -31,6 +31,7 @@ _PERHAPS = re.compile(
     r"^\W*(?:and|or|but|also)\b|^\W*(?:so )?(?:is|are|was|were|does|do|did|has|have|what about|how about)\b",
     re.IGNORECASE,
 )
+_ASKS_ELSE = re.compile(r"^\W*(?:(?:how|what)(?! about)|which|who\w*|when|where|why)\b", re.IGNORECASE)
 _TALK = re.compile(r"\b(?:you|your|me|i|i'm)\b", re.IGNORECASE)
 _BELONGING_WORDS = frozenset(
     terms_of(
@@ -137,10 +138,14 @@ def _absent(
 ) -> Lookup | None:
     """A name that no document holds, looked for in the one list that the rest of the question can be about.
 
-    A word without a capital is taken for a name only where the question plainly asks about belonging.
+    A word without a capital is taken for a name only where the question plainly asks about belonging, and whether: the
+    unknown word of "how menny members" is a slip and no name.
     """
+    asks_else = _ASKS_ELSE.search(question) is not None
     capitalised = [_bare(match[0]) for match in _NAME.finditer(question)]
-    candidates = _unknown(capitalised, lexical) or (_unknown(words_of(question), lexical) if plainly else [])
+    candidates = _unknown(capitalised, lexical) or (
+        _unknown(words_of(question), lexical) if plainly and not asks_else else []
+    )
     if len(candidates) != 1:
         return None
     rest = asked - set(terms_of(candidates[0])) - _BELONGING_WORDS

@@ -84,6 +84,7 @@ def test_a_name_that_is_not_there_leads_to_where_it_would_stand(
         "Is Bittern a lighthouse lamp?",
         "are you a robot?",
         "Are you Siri?",
+        "how menny birds are listed?",
     ],
 )
 def test_other_questions_about_a_name_are_not_answered_by_the_list(birds: Bot, question: str) -> None:
