@@ -18,6 +18,7 @@ from bot.errors import EmptyQuestion, ModelError, QuestionTooLong, SnapshotDamag
 from bot.export import Export, find_export, make_export, open_export
 from bot.language import ENGLISH
 from bot.model import find_model
+from bot.publish import publish, put_in_use
 from bot.search import search
 from bot.settings import MAX_QUESTION, Settings
 from bot.snapshot import (
@@ -27,8 +28,6 @@ from bot.snapshot import (
     corpus_digest,
     current_id,
     open_snapshot,
-    publish,
-    put_in_use,
     read_manifest,
     snapshot_ids,
 )

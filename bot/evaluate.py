@@ -28,8 +28,9 @@ from bot.conversation import converse, in_context
 from bot.documents.plain import read_plain
 from bot.engine import Bot
 from bot.errors import EvaluationError, QuestionError, SnapshotError
+from bot.publish import publish
 from bot.search import search
-from bot.snapshot import Snapshot, built_by, corpus_digest, current_id, open_snapshot, publish
+from bot.snapshot import Snapshot, built_by, corpus_digest, current_id, open_snapshot
 from bot.types import Answer, Document, Encoder, Passage, Progress, Source, Turn
 
 #: Passages that are ranked to find the best hundred documents.

@@ -1,4 +1,4 @@
-"""Everything built from one state of the corpus: built, published and opened here.
+"""Everything built from one state of the corpus: its files, and how they are checked and opened.
 
     index/
       current                the id of the snapshot in use
@@ -17,10 +17,10 @@
         vocabulary.json      the corpus' words, and its short forms with what they stand for
         lexical/             BM25 (tantivy)
 
-A snapshot is never changed once published. Publishing is one rename of ``current``, after every byte is on disk, so a
-crash leaves the old one or the new one. Opening checks every byte against the manifest before it is parsed (FAISS has
-no checksums of its own), then counts and dimensions against each other, then asks the canaries. Files are read into
-memory; those of a snapshot that is large beside the machine's memory are mapped.
+A snapshot is never changed once published. Publishing (``bot/publish.py``) is one rename of ``current``, after every
+byte is on disk, so a crash leaves the old one or the new one. Opening checks every byte against the manifest before it
+is parsed (FAISS has no checksums of its own), then counts and dimensions against each other, then asks the canaries.
+Files are read into memory; those of a snapshot that is large beside the machine's memory are mapped.
 """
 
 from __future__ import annotations
@@ -30,55 +30,43 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from itertools import chain, groupby, islice
 from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 
 import faiss
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from bot.documents.content import READERS_VERSION
-from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError, SnapshotMismatch, SnapshotMissing
-from bot.lexical import LEXICAL_VERSION, Lexical, build_lexical, read_terms
+from bot.errors import SnapshotDamaged, SnapshotError, SnapshotMismatch, SnapshotMissing
+from bot.lexical import LEXICAL_VERSION, Lexical, read_terms
 from bot.lists import NameList, name_lists
-from bot.passages import SPLITTER_VERSION, context_of, encoder_text, sentence_texts, split
-from bot.store import Content, Documents, Passages, npy, stored
-from bot.types import Document, Encoder, Passage, Progress
-from bot.vectors import IndexChoice, SentenceVectors, Vectors, build_index, in_eight_bits, open_vectors
-from bot.vocabulary import Vocabulary, learn
+from bot.passages import SPLITTER_VERSION
+from bot.store import Content, Documents, Passages
+from bot.types import Document, Encoder, Passage
+from bot.vectors import IndexChoice, SentenceVectors, Vectors, open_vectors
+from bot.vocabulary import Vocabulary
 
 #: Raise it when the files or their meaning change.
 SCHEMA_VERSION = 3
 
-#: Passages whose own first sentence must find them again when a snapshot is opened.
-_CANARIES = 10
-_CANARY_CHARACTERS = 300
-
-#: Snapshots that stay on disk: the one in use and the one before.
-_KEEP = 2
-
 _ID = re.compile("[0-9a-f]{64}")
 _FILE = re.compile(r"(?:lexical/)?[\w.-]*\w")
-_FLAT = (
+
+#: All files but those of the lexical index.
+FLAT_FILES = (
     "documents.json", "texts.bin", "blocks.bin", "passages.npy", "sentences.npy", "headings.json", "passages.faiss",
     "passage_vectors.npy", "sentence_vectors.npy", "vocabulary.json",
 )  # fmt: skip
 
 #: Share of the machine's memory beyond which a snapshot's files are mapped instead of read.
 _MAPPED_BEYOND = 1 / 16
-
-#: Texts that are encoded at a time: their vectors in full precision are in memory together.
-_BATCH = 20_000
 
 #: How a file of tantivy ends, after its footer and the footer's size.
 _TANTIVY = (1337).to_bytes(4, "little")
@@ -98,12 +86,16 @@ class BuiltBy(_Stored):
     lexical: int
 
 
-class _File(_Stored):
+class StoredFile(_Stored):
+    """A file's size in bytes, and the sha256 of its content."""
+
     size: int
     sha256: str
 
 
-class _Canary(_Stored):
+class Canary(_Stored):
+    """A question, and the row of the passage that it must find nearest."""
+
     question: str
     passage: int
 
@@ -119,12 +111,12 @@ class Manifest(_Stored):
     dim: int
     choice: IndexChoice
     listing: list[str]
-    files: dict[str, _File]
-    canaries: list[_Canary]
+    files: dict[str, StoredFile]
+    canaries: list[Canary]
 
 
 _DOCUMENT = TypeAdapter(Document)
-_VOCABULARY = TypeAdapter(Vocabulary)
+VOCABULARY = TypeAdapter(Vocabulary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +152,6 @@ class Snapshot:
         return next((passage for row in run if (passage := self.passages[row]).id == name), None)
 
 
-# --- building ---------------------------------------------------------------------------------------------------------
-
-
 def built_by(encoder: str, aim: int) -> BuiltBy:
     """Return what a snapshot built now would state, for an encoder's fingerprint and the aimed passage length."""
     return BuiltBy(
@@ -180,251 +169,6 @@ def corpus_digest(documents: Iterable[Document]) -> str:
     for document in documents:
         digest.update(_DOCUMENT.dump_json(document) + b"\n")
     return digest.hexdigest()
-
-
-def publish(
-    documents: Sequence[Document],
-    encoder: Encoder,
-    index: Path,
-    *,
-    aim: int,
-    progress: Callable[[int], Progress] | None = None,
-    factory: str | None = None,
-    before: Snapshot | None = None,
-) -> str:
-    """Build a snapshot of some documents, put it in use, and return its id.
-
-    Until the last step the snapshot in use is not touched; when anything fails it stays in use.
-
-    :param aim: the length a passage aims at, in tokens.
-    :param factory: what FAISS' ``index_factory`` should make; ``None`` chooses by size.
-    :param before: a snapshot that the same encoder and splitter built; the passages and vectors of documents that are
-        still the same are taken from it.
-    :param progress: told how many texts will be encoded; what it returns is told how many are done.
-    :raises IndexLocked: if another process is building in the same folder.
-    :raises SnapshotError: if the disk refuses, with its reason, or FAISS cannot build the index that is asked for.
-    """
-    try:
-        (index / "snapshots").mkdir(parents=True, exist_ok=True)
-        with _locked(index):
-            for leftover in (index / "snapshots").glob(".building-*"):
-                shutil.rmtree(leftover, ignore_errors=True)
-            for pointer in index.glob(".current-*"):
-                pointer.unlink()
-            folder = index / "snapshots" / f".building-{os.getpid()}"
-            try:
-                folder.mkdir()
-                manifest = _write(documents, encoder, folder, aim, progress, factory, before)
-                snapshot_id = hashlib.sha256(manifest).hexdigest()
-                home = index / "snapshots" / snapshot_id
-                if home.exists():  # damaged, or it would not have been built again
-                    shutil.rmtree(home)
-                folder.rename(home)
-                _sync_folder(home.parent)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-            _point(index, snapshot_id)
-            _forget_old(index, snapshot_id)
-    except OSError as error:
-        place = f" ({error.filename})" if error.filename else ""
-        raise SnapshotError(f"the snapshot could not be written: {error.strerror or error}{place}") from error
-    except ValueError as error:
-        raise SnapshotError(f"the snapshot could not be built: {error}") from error
-    return snapshot_id
-
-
-def _write(
-    documents: Sequence[Document],
-    encoder: Encoder,
-    folder: Path,
-    aim: int,
-    progress: Callable[[int], Progress] | None,
-    factory: str | None,
-    before: Snapshot | None,
-) -> bytes:
-    """Write every file of a snapshot and return its manifest."""
-    by_id = {document.id: document for document in documents}
-    same = {name: rows for name, rows in (before.rows if before else {}).items() if _is_same(before, by_id.get(name))}
-    passages: list[Passage] = []
-    for document in documents:
-        rows = same.get(document.id)
-        passages += before.passages[rows.start : rows.stop] if before and rows else split(document, encoder, aim=aim)
-    vectors, sentence_vectors = _vectors(by_id, passages, encoder, progress, before, same)
-    index, choice = build_index(vectors, factory)
-    searched = Vectors(index, vectors, choice)
-    canaries = []
-    for row in sorted({round(n) for n in np.linspace(0, len(passages) - 1, min(_CANARIES, len(passages)))}):
-        question = passages[row].sentence_text(0)[:_CANARY_CHARACTERS]
-        canaries.append(_Canary(question=question, passage=_nearest(searched, encoder, question)))
-
-    for name, data in stored(documents, passages):
-        _write_file(folder / name, data)
-    _write_file(folder / "passages.faiss", faiss.serialize_index(index).data)
-    _write_file(folder / "passage_vectors.npy", npy(vectors))
-    _write_file(folder / "sentence_vectors.npy", npy(sentence_vectors))
-    _write_file(folder / "vocabulary.json", _VOCABULARY.dump_json(learn(document.text for document in documents)))
-    (folder / "lexical").mkdir()
-    with_context = [context_of(by_id[p.document].source.title, p.headings) + p.text for p in passages]
-    build_lexical(with_context, [p.document for p in passages], encoder.pieces, folder / "lexical")
-    for path in (folder / "lexical").iterdir():
-        if path.suffix == ".lock":
-            path.unlink()
-        else:
-            _sync(path)
-    _sync_folder(folder / "lexical")
-
-    files = {name: _file(folder / name) for name in (*_FLAT, *_lexical_names(folder))}
-    manifest = Manifest(
-        built_by=built_by(encoder.fingerprint, aim),
-        corpus=corpus_digest(documents),
-        documents=len(documents),
-        passages=len(passages),
-        sentences=len(sentence_vectors),
-        dim=encoder.dim,
-        choice=choice,
-        listing=[document.id for document in documents if any(True for _ in name_lists(document))],
-        files=files,
-        canaries=canaries,
-    )
-    data = manifest.model_dump_json(indent=1).encode()
-    _write_file(folder / "manifest.json", data)
-    _sync_folder(folder)
-    return data
-
-
-def _is_same(before: Snapshot | None, document: Document | None) -> bool:
-    return before is not None and document is not None and before.documents[document.id] == document
-
-
-def _vectors(
-    documents: Mapping[str, Document],
-    passages: Sequence[Passage],
-    encoder: Encoder,
-    progress: Callable[[int], Progress] | None,
-    before: Snapshot | None,
-    same: Mapping[str, range],
-) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int8]]:
-    """Return the vectors of passages and sentences as they are stored: those before where the document is the same,
-    else new ones."""
-    sentence_rows = np.cumsum([0, *(len(passage.sentences) for passage in passages)], dtype=np.int64)
-    vectors = np.zeros((len(passages), encoder.dim), dtype=np.float16)
-    sentence_vectors = in_eight_bits(np.zeros((int(sentence_rows[-1]), encoder.dim), dtype=np.float32))
-    new: list[int] = []
-    row = 0
-    for name, run in groupby(passages, key=lambda passage: passage.document):
-        count = sum(1 for _ in run)
-        if before is not None and name in same:
-            old = same[name]
-            vectors[row : row + count] = before.vectors.stored[old.start : old.stop]
-            first, last = before.sentence_rows[old.start], before.sentence_rows[old.stop]
-            at = sentence_rows[row]
-            sentence_vectors[at : at + last - first] = before.sentence_vectors.stored[first:last]
-        else:
-            new += range(row, row + count)
-        row += count
-    texts = (encoder_text(documents[passages[row].document], passages[row], encoder) for row in new)
-    sentences = (
-        text for row in new for text in sentence_texts(documents[passages[row].document], passages[row], encoder)
-    )
-    total = len(new) + int((sentence_rows[1:] - sentence_rows[:-1])[new].sum())
-    report = progress(total) if progress else None
-    places = chain(new, (at for row in new for at in range(sentence_rows[row], sentence_rows[row + 1])))
-    done = 0
-    for kind, some in ((vectors, texts), (sentence_vectors, sentences)):
-        while batch := list(islice(some, _BATCH)):
-            rows = list(islice(places, len(batch)))
-            told = partial(_told, report, done) if report else None
-            found = encoder.encode_passages(batch, told)
-            kind[rows] = found if kind is vectors else in_eight_bits(found)
-            done += len(batch)
-    return vectors, sentence_vectors
-
-
-def _told(report: Progress, before: int, done: int) -> None:
-    report(before + done)
-
-
-def _lexical_names(folder: Path) -> list[str]:
-    return sorted(f"lexical/{path.name}" for path in (folder / "lexical").iterdir() if path.suffix != ".lock")
-
-
-def _file(path: Path) -> _File:
-    with open(path, "rb") as file:
-        return _File(size=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
-
-
-@contextlib.contextmanager
-def _locked(index: Path) -> Iterator[None]:
-    lock = FileLock(index / ".lock")
-    try:
-        lock.acquire(timeout=0.2)  # whoever has it then has said so
-    except Timeout as error:
-        holder = (index / ".lock").read_text(encoding="ascii", errors="replace").strip()
-        raise IndexLocked(index, holder) from error
-    try:
-        (index / ".lock").write_text(f"{os.getpid()}\n", encoding="ascii")
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Writing and synchronising do not say which file could not be."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
-
-
-def _write_file(path: Path, data: bytes | memoryview) -> None:
-    with _naming(path), open(path, "xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    with _naming(path):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-_sync_folder = _sync  # on Linux a folder is synchronised like a file
-
-
-def _point(index: Path, snapshot_id: str) -> None:
-    """Put a snapshot in use, atomically."""
-    new = index / f".current-{os.getpid()}"
-    try:
-        new.unlink(missing_ok=True)
-        _write_file(new, snapshot_id.encode() + b"\n")
-        new.rename(index / "current")
-        _sync_folder(index)
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def _forget_old(index: Path, snapshot_id: str) -> None:
-    for old in [name for name in _newest_first(index) if name != snapshot_id][_KEEP - 1 :]:
-        shutil.rmtree(index / "snapshots" / old, ignore_errors=True)
-
-
-def put_in_use(index: Path, snapshot_id: str) -> None:
-    """Put a snapshot that is on disk in use.
-
-    :raises IndexLocked: if another process is building in the same folder.
-    :raises SnapshotError: if the disk refuses.
-    """
-    try:
-        with _locked(index):
-            _point(index, snapshot_id)
-    except OSError as error:
-        raise SnapshotError(f"the snapshot could not be put in use: {error.strerror or error}") from error
 
 
 # --- opening ----------------------------------------------------------------------------------------------------------
@@ -451,7 +195,7 @@ def snapshot_ids(index: Path) -> list[str]:
 
     :raises SnapshotMissing: if nothing was published yet.
     """
-    others = _newest_first(index)
+    others = newest_first(index)
     try:
         now = current_id(index)
     except SnapshotDamaged:
@@ -461,7 +205,8 @@ def snapshot_ids(index: Path) -> list[str]:
     return [now, *(name for name in others if name != now)]
 
 
-def _newest_first(index: Path) -> list[str]:
+def newest_first(index: Path) -> list[str]:
+    """Return the ids of the snapshots on disk, in use or not, by the time they were built."""
     found = [path for path in (index / "snapshots").glob("*") if _ID.fullmatch(path.name) and path.is_dir()]
     return [path.name for path in sorted(found, key=lambda path: (-path.stat().st_mtime_ns, path.name))]
 
@@ -555,7 +300,7 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
         index = _open_faiss(files["passages.faiss"])
         vectors = open_vectors(index, files["passage_vectors.npy"], manifest.choice)
         sentence_vectors = SentenceVectors(files["sentence_vectors.npy"])
-        vocabulary = _VOCABULARY.validate_json(bytes(files["vocabulary.json"]))
+        vocabulary = VOCABULARY.validate_json(bytes(files["vocabulary.json"]))
         lexical = _open_lexical(files)
         lists = tuple(names for name in manifest.listing for names in name_lists(documents[name]))
         rows = passages.rows_of_documents()
@@ -570,7 +315,7 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
             raise SnapshotDamaged(snapshot_id, "its counts and dimensions do not fit each other")
         for canary in manifest.canaries:
             lexical.search(read_terms([canary.question], encoder.pieces)[0], 1)
-            if not len(passages) or _nearest(vectors, encoder, canary.question) != canary.passage:
+            if not len(passages) or nearest_row(vectors, encoder, canary.question) != canary.passage:
                 raise SnapshotDamaged(snapshot_id, "a canary question no longer finds its passage")
     document_rows = np.zeros((len(passages), 2), dtype=np.int64)
     for run in rows.values():
@@ -676,7 +421,7 @@ def checked_files(index: Path, snapshot_id: str, manifest: Manifest) -> dict[str
         if isinstance(content, mmap):
             content.madvise(MADV_DONTNEED)  # reading it for the digest has filled the memory with it
         files[name] = content
-    for name in _FLAT:
+    for name in FLAT_FILES:
         if name not in files:
             raise SnapshotDamaged(snapshot_id, f"{name} is not in its manifest")
     return files
@@ -687,8 +432,8 @@ def _mapped(path: Path) -> mmap:
         return mmap(file.fileno(), 0, access=ACCESS_READ)
 
 
-def _nearest(vectors: Vectors, encoder: Encoder, question: str) -> int:
-    """The row of the nearest passage; among rows as near as float32 can tell apart, the first."""
+def nearest_row(vectors: Vectors, encoder: Encoder, question: str) -> int:
+    """Return the row of the nearest passage; among rows as near as float32 can tell apart, the first."""
     vector = encoder.encode_question(question)[0]
     rows = vectors.nearest(vector, 4)
     cosines = vectors.of(rows) @ vector

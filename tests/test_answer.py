@@ -14,7 +14,8 @@ import yaml
 
 from bot.documents import read_corpus
 from bot.engine import Bot
-from bot.snapshot import open_snapshot, publish
+from bot.publish import publish
+from bot.snapshot import open_snapshot
 from bot.types import Answer, Encoder
 from tests.conftest import FILES, REPOSITORY, write_files
 

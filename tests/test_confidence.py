@@ -15,10 +15,11 @@ from bot.documents import read_corpus
 from bot.engine import Bot, build_index, open_bot
 from bot.lexical import terms_of
 from bot.passages import context_of
+from bot.publish import publish
 from bot.query import understand
 from bot.search import search
 from bot.settings import load_settings
-from bot.snapshot import open_snapshot, publish
+from bot.snapshot import open_snapshot
 from bot.types import Encoder
 from tests.conftest import FILES, REPOSITORY, write_files
 

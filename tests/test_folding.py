@@ -16,7 +16,8 @@ from bot.documents import read_corpus
 from bot.engine import Bot
 from bot.folding import fold, with_other_forms
 from bot.lexical import Lexical, build_lexical, read_terms, terms_of
-from bot.snapshot import open_snapshot, publish
+from bot.publish import publish
+from bot.snapshot import open_snapshot
 from bot.types import Encoder
 from tests.conftest import write_files
 

@@ -12,10 +12,11 @@ import pytest
 from bot import search as parts
 from bot.documents import read_corpus
 from bot.engine import Bot
+from bot.publish import publish
 from bot.query import understand
 from bot.question import holds
 from bot.search import search
-from bot.snapshot import open_snapshot, publish
+from bot.snapshot import open_snapshot
 from bot.types import Encoder, Filters, Hit
 from tests.conftest import write_files
 

@@ -29,7 +29,8 @@ from bot.engine import Bot
 from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError, SnapshotMismatch, SnapshotMissing
 from bot.lexical import read_terms
 from bot.passages import encoder_text, sentence_texts, split
-from bot.snapshot import SCHEMA_VERSION, Snapshot, current_id, open_snapshot, publish, read_manifest, snapshot_ids
+from bot.publish import publish
+from bot.snapshot import SCHEMA_VERSION, Snapshot, current_id, open_snapshot, read_manifest, snapshot_ids
 from bot.types import Document, Embeddings, Encoder, Progress
 from tests.conftest import FILES, REPOSITORY, WordEncoder, write_files
 
@@ -413,7 +414,7 @@ def test_texts_are_encoded_in_batches_that_make_no_difference(
 ) -> None:
     now = [documents[0], *map(edited, documents[1:])]
     publish(now, words, tmp_path / "anew", aim=AIM)
-    monkeypatch.setattr("bot.snapshot._BATCH", 3)
+    monkeypatch.setattr("bot.publish._BATCH", 3)
     asked, done = Asked(), list[int]()
     publish(now, asked, index, aim=AIM, before=opened(index, words), progress=lambda total: done.append)
     assert files_but_lexical(index) == files_but_lexical(tmp_path / "anew")
@@ -915,7 +916,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from bot.documents import read_corpus
-from bot.snapshot import publish
+from bot.publish import publish
 from tests.conftest import WordEncoder
 
 class Killed(WordEncoder):

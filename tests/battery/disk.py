@@ -29,11 +29,13 @@ from typing import Any
 
 import numpy as np
 
+from bot import publish as publishing
 from bot import snapshot
 from bot.engine import Bot
 from bot.errors import IndexLocked, SnapshotError
 from bot.lexical import build_lexical
-from bot.snapshot import Snapshot, current_id, open_snapshot, publish
+from bot.publish import publish
+from bot.snapshot import Snapshot, current_id, open_snapshot
 from bot.types import Block, Document, Embeddings, Encoder, Progress, Source
 from tests.conftest import WordEncoder
 from tests.test_snapshot import forge
@@ -91,12 +93,12 @@ class Disk:
                 self.sure_bytes[path.stat().st_ino] = path.read_bytes()
 
     def intercept(self) -> None:
-        """Put this disk below what ``bot.snapshot`` calls; only ever in a process of its own."""
+        """Put this disk below what ``bot.publish`` calls; only ever in a process of its own."""
         for name in ("open", "rename", "replace", "mkdir", "unlink", "rmdir"):
             setattr(os, name, partial(self._of_path, name, getattr(os, name)))
         os.fsync = partial(self._fsync, os.fsync)
-        vars(snapshot)["open"] = self._open
-        vars(snapshot)["build_lexical"] = lambda *all: self.operation("tantivy", all[3], partial(build_lexical, *all))
+        vars(publishing)["open"] = self._open
+        vars(publishing)["build_lexical"] = lambda *all: self.operation("tantivy", all[3], partial(build_lexical, *all))
 
     def operation(self, what: str, path: Path, do: Callable[[], Any], data: Any = None) -> Any:  # noqa: ANN401
         self.done.append((what, path.name))

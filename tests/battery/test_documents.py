@@ -30,8 +30,9 @@ from bot.documents.sandbox import MEMORY, SECONDS
 from bot.engine import Bot, build_index, open_bot
 from bot.errors import DocumentError
 from bot.passages import split
+from bot.publish import publish
 from bot.settings import load_settings
-from bot.snapshot import open_snapshot, publish
+from bot.snapshot import open_snapshot
 from bot.types import Document, Encoder, Filters, Source
 from tests.battery.figures import dice, figure, long
 from tests.conftest import FILES, REPOSITORY, write_files
@@ -152,7 +153,7 @@ import json, resource, sys, time
 from pathlib import Path
 from bot.documents import read_corpus
 from bot.documents.sandbox import Sandbox
-from bot.snapshot import publish
+from bot.publish import publish
 from tests.conftest import WordEncoder
 seconds, read = {}, Sandbox.read
 def timed(self, name, data):

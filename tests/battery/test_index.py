@@ -28,8 +28,9 @@ from bot.cli import app
 from bot.engine import Bot, build_index, open_bot
 from bot.errors import IndexLocked
 from bot.model import find_model
+from bot.publish import publish
 from bot.settings import Settings, load_settings
-from bot.snapshot import Snapshot, corpus_digest, current_id, open_snapshot, publish, snapshot_ids
+from bot.snapshot import Snapshot, corpus_digest, current_id, open_snapshot, snapshot_ids
 from bot.types import Document, Encoder
 from tests.battery.disk import (
     AIM,

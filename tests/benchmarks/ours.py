@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from bot.snapshot import publish
+from bot.publish import publish
 from tests.benchmarks.data import SETTINGS, load_set, our_encoder
 
 

@@ -26,8 +26,9 @@ import numpy as np
 
 from bot.documents import read_corpus
 from bot.engine import Bot, load_encoder
+from bot.publish import publish
 from bot.settings import load_settings
-from bot.snapshot import current_id, open_snapshot, publish
+from bot.snapshot import current_id, open_snapshot
 from bot.types import Block, Document, Embeddings, Encoder, Progress, Source
 from tests.benchmarks.plot import growth_chart
 
