@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -69,9 +69,6 @@ Pieces: TypeAlias = Callable[[Sequence[str]], list[list[int]]]
 
 _WRITER_BYTES = 50_000_000
 
-#: Texts that are read at a time.
-_BATCH = 1_000
-
 
 def terms_of(text: str) -> list[str]:
     """Return the content words of a text as the index knows them: folded, stemmed, in order, with repeats."""
@@ -99,15 +96,17 @@ class Terms:
     pieces: tuple[str, ...]
     pairs: tuple[str, ...]
 
+    @classmethod
+    def of(cls, words: Sequence[str], pieces: Sequence[str]) -> Terms:
+        """Return the terms of a text that has these words and pieces."""
+        return cls(tuple(words), tuple(pieces), tuple(f"{one}_{other}" for one, other in pairwise(words)))
+
 
 def read_terms(texts: Sequence[str], pieces: Pieces) -> list[Terms]:
     """Return the terms of each text, in order, with repeats."""
     numbers = pieces([" ".join(_PLAIN.analyze(text)) for text in texts])
     words = [terms_of(text) for text in texts]
-    return [
-        Terms(tuple(own), tuple(map(str, its)), tuple(f"{one}_{other}" for one, other in pairwise(own)))
-        for own, its in zip(words, numbers, strict=True)
-    ]
+    return [Terms.of(own, list(map(str, its))) for own, its in zip(words, numbers, strict=True)]
 
 
 #: A word as written, with inner hyphens and apostrophes.
@@ -128,19 +127,21 @@ def _schema() -> tantivy.Schema:
     return builder.build()
 
 
-def build_lexical(texts: Sequence[str], documents: Sequence[str], pieces: Pieces, folder: Path) -> None:
-    """Write the index of passages, in order, into an empty folder. ``documents`` are the ids that filters name."""
+def build_lexical(passages: Iterable[tuple[str, Terms]], folder: Path) -> None:
+    """Write the index of passages, in order, into an empty folder.
+
+    :param passages: the id of each one's document, which filters name, and its terms.
+    """
     index = tantivy.Index(_schema(), path=str(folder))
     index.register_tokenizer("split", _SPLIT)
     writer = index.writer(heap_size=_WRITER_BYTES, num_threads=1)
-    for start in range(0, len(texts), _BATCH):
-        for row, terms in enumerate(read_terms(texts[start : start + _BATCH], pieces), start):
-            entry = tantivy.Document()
-            entry.add_unsigned("row", row)
-            entry.add_text("document", documents[row])
-            for reading in READINGS:
-                entry.add_text(reading, " ".join(getattr(terms, reading)))
-            writer.add_document(entry)
+    for row, (document, terms) in enumerate(passages):
+        entry = tantivy.Document()
+        entry.add_unsigned("row", row)
+        entry.add_text("document", document)
+        for reading in READINGS:
+            entry.add_text(reading, " ".join(getattr(terms, reading)))
+        writer.add_document(entry)
     writer.commit()
     writer.wait_merging_threads()
 

@@ -17,9 +17,10 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from bot.errors import IndexLocked, SnapshotError
-from bot.lexical import build_lexical
+from bot.lexical import Terms, build_lexical
 from bot.lists import name_lists
-from bot.passages import context_of, encoder_text, sentence_texts, split
+from bot.passages import encoder_text, sentence_texts, split
+from bot.readings import packed, read, unpacked
 from bot.snapshot import (
     FLAT_FILES,
     VOCABULARY,
@@ -34,8 +35,8 @@ from bot.snapshot import (
 )
 from bot.store import npy, stored
 from bot.types import Document, Encoder, Passage, Progress
-from bot.vectors import Vectors, build_index, in_eight_bits
-from bot.vocabulary import learn
+from bot.vectors import SCALE_BYTES, Vectors, build_index, in_eight_bits
+from bot.vocabulary import Tally, Vocabulary
 
 #: Passages whose own first sentence must find them again when a snapshot is opened.
 _CANARIES = 10
@@ -123,15 +124,14 @@ def _write(
         question = passages[row].sentence_text(0)[:_CANARY_CHARACTERS]
         canaries.append(Canary(question=question, passage=nearest_row(searched, encoder, question)))
 
-    for name, data in stored(documents, passages):
-        _write_file(folder / name, data)
     _write_file(folder / "passages.faiss", faiss.serialize_index(index).data)
     _write_file(folder / "passage_vectors.npy", npy(vectors))
     _write_file(folder / "sentence_vectors.npy", npy(sentence_vectors))
-    _write_file(folder / "vocabulary.json", VOCABULARY.dump_json(learn(document.text for document in documents)))
     (folder / "lexical").mkdir()
-    with_context = [context_of(by_id[p.document].source.title, p.headings) + p.text for p in passages]
-    build_lexical(with_context, [p.document for p in passages], encoder.pieces, folder / "lexical")
+    readings, vocabulary = _read(documents, passages, encoder, before, same, folder / "lexical")
+    for name, data in stored(documents, passages, readings):
+        _write_file(folder / name, data)
+    _write_file(folder / "vocabulary.json", VOCABULARY.dump_json(vocabulary))
     for path in (folder / "lexical").iterdir():
         if path.suffix == ".lock":
             path.unlink()
@@ -162,6 +162,35 @@ def _is_same(before: Snapshot | None, document: Document | None) -> bool:
     return before is not None and document is not None and before.documents[document.id] == document
 
 
+def _read(
+    documents: Sequence[Document],
+    passages: Sequence[Passage],
+    encoder: Encoder,
+    before: Snapshot | None,
+    same: Mapping[str, range],
+    folder: Path,
+) -> tuple[list[bytes], Vocabulary]:
+    """Write the lexical index into a folder; return what was read of each document, and the words of all of them."""
+    of_document = {name: list(run) for name, run in groupby(passages, key=lambda passage: passage.document)}
+    kept: list[bytes] = []
+    tally = Tally()
+
+    def terms() -> Iterator[tuple[str, Terms]]:
+        for document in documents:
+            if before is not None and document.id in same:
+                kept.append(before.documents.reading(document.id))
+                reading = unpacked(kept[-1])
+            else:
+                reading = read(document, of_document.get(document.id, ()), encoder.pieces)
+                kept.append(packed(reading))
+            tally.add(reading.learnt)
+            for own in reading.terms():
+                yield document.id, own
+
+    build_lexical(terms(), folder)
+    return kept, tally.vocabulary()
+
+
 def _vectors(
     documents: Mapping[str, Document],
     passages: Sequence[Passage],
@@ -174,7 +203,7 @@ def _vectors(
     else new ones."""
     sentence_rows = np.cumsum([0, *(len(passage.sentences) for passage in passages)], dtype=np.int64)
     vectors = np.zeros((len(passages), encoder.dim), dtype=np.float16)
-    sentence_vectors = in_eight_bits(np.zeros((int(sentence_rows[-1]), encoder.dim), dtype=np.float32))
+    sentence_vectors = np.zeros((int(sentence_rows[-1]), encoder.dim + SCALE_BYTES), dtype=np.int8)
     new: list[int] = []
     row = 0
     for name, run in groupby(passages, key=lambda passage: passage.document):

@@ -8,6 +8,7 @@
         documents.json       a record of each document: source, questions, where its text ends (bot/store.py)
         texts.bin            the canonical texts, one after the other
         blocks.bin           their blocks, in the same order
+        readings.bin         what was read of them, in the same order (bot/readings.py)
         passages.npy         where each passage stands, in corpus order
         sentences.npy        where each of its sentences stands
         headings.json        the heading trails that passages stand under
@@ -54,16 +55,19 @@ from bot.vectors import IndexChoice, SentenceVectors, Vectors, open_vectors
 from bot.vocabulary import Vocabulary
 
 #: Raise it when the files or their meaning change.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _ID = re.compile("[0-9a-f]{64}")
 _FILE = re.compile(r"(?:lexical/)?[\w.-]*\w")
 
 #: All files but those of the lexical index.
 FLAT_FILES = (
-    "documents.json", "texts.bin", "blocks.bin", "passages.npy", "sentences.npy", "headings.json", "passages.faiss",
-    "passage_vectors.npy", "sentence_vectors.npy", "vocabulary.json",
+    "documents.json", "texts.bin", "blocks.bin", "readings.bin", "passages.npy", "sentences.npy", "headings.json",
+    "passages.faiss", "passage_vectors.npy", "sentence_vectors.npy", "vocabulary.json",
 )  # fmt: skip
+
+#: What no question needs: always mapped, so that it takes no memory.
+_FOR_BUILDING = "readings.bin"
 
 #: Share of the machine's memory beyond which a snapshot's files are mapped instead of read.
 _MAPPED_BEYOND = 1 / 16
@@ -293,7 +297,7 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
     check_builder(manifest, built_by(encoder.fingerprint, aim))
     files = checked_files(folder, snapshot_id, manifest)
     with _parsing(snapshot_id):
-        documents = Documents(files["documents.json"], files["texts.bin"], files["blocks.bin"])
+        documents = Documents(files["documents.json"], files["texts.bin"], files["blocks.bin"], files["readings.bin"])
         passages = Passages(
             files["passages.npy"], files["sentences.npy"], files["headings.json"], files["texts.bin"], documents
         )
@@ -413,7 +417,7 @@ def checked_files(index: Path, snapshot_id: str, manifest: Manifest) -> dict[str
         try:
             if path.stat().st_size != expected.size:
                 raise SnapshotDamaged(snapshot_id, f"{name} has {path.stat().st_size:,} bytes, not {expected.size:,}")
-            content = _mapped(path) if mapped and expected.size else path.read_bytes()
+            content = _mapped(path) if (mapped or name == _FOR_BUILDING) and expected.size else path.read_bytes()
         except OSError as error:
             raise SnapshotDamaged(snapshot_id, f"{name}: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != expected.sha256:

@@ -2,8 +2,9 @@
 
 A corpus of a million passages would fill the memory with objects that nobody asks for, so what is kept open is bytes
 and numbers, which may be memory-mapped: ``texts.bin`` holds the canonical texts one after the other in UTF-8,
-``blocks.bin`` their blocks as JSON, ``documents.json`` a record of each document, ``passages.npy`` where each passage
-stands, ``sentences.npy`` where each sentence does, ``headings.json`` the heading trails.
+``blocks.bin`` their blocks as JSON, ``readings.bin`` what was read of them (``bot/readings.py``), ``documents.json`` a
+record of each document, ``passages.npy`` where each passage stands, ``sentences.npy`` where each sentence does,
+``headings.json`` the heading trails.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ _KEPT, _KEPT_PASSAGES = 128, 2_048
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A document without its text, which has ``characters`` and ends, like its blocks, at a byte of their files."""
+    """A document without its text, which has ``characters`` and ends, like its blocks and reading, at a byte of their
+    files."""
 
     id: str
     sha256: str
@@ -60,6 +62,7 @@ class Record:
     characters: int
     text_end: int
     blocks_end: int
+    reading_end: int
 
 
 _RECORDS = TypeAdapter(tuple[Record, ...])
@@ -73,16 +76,18 @@ class Documents(Mapping[str, Document]):
     :raises ValueError: if the files do not fit each other.
     """
 
-    def __init__(self, records: Content, texts: Content, blocks: Content) -> None:
+    def __init__(self, records: Content, texts: Content, blocks: Content, readings: Content) -> None:
         self.records = _RECORDS.validate_json(bytes(records))
-        self._texts, self._blocks = texts, blocks
+        self._texts, self._blocks, self._readings = texts, blocks, readings
         self._numbers = {record.id: number for number, record in enumerate(self.records)}
         self.starts = [0, *(record.text_end for record in self.records)]
         self._block_starts = [0, *(record.blocks_end for record in self.records)]
+        self._reading_starts = [0, *(record.reading_end for record in self.records)]
         if (
             len(self._numbers) != len(self.records)
-            or any(sorted(ends) != ends for ends in (self.starts, self._block_starts))
+            or any(sorted(ends) != ends for ends in (self.starts, self._block_starts, self._reading_starts))
             or (self.starts[-1], self._block_starts[-1]) != (len(texts), len(blocks))
+            or self._reading_starts[-1] != len(readings)
             or any(len(self._text(number)) != record.characters for number, record in enumerate(self.records))
         ):
             raise ValueError("documents do not fit their texts")
@@ -113,6 +118,11 @@ class Documents(Mapping[str, Document]):
     def record(self, name: str) -> Record:
         """Return what is known of a document without reading it."""
         return self.records[self._numbers[name]]
+
+    def reading(self, name: str) -> bytes:
+        """Return what was read of a document, as it is stored."""
+        number = self._numbers[name]
+        return self._readings[self._reading_starts[number] : self._reading_starts[number + 1]]
 
 
 class Passages(Sequence[Passage]):
@@ -214,16 +224,20 @@ class Passages(Sequence[Passage]):
         return {self._ids[numbers[first]]: range(first, last) for first, last in bounds}
 
 
-def stored(documents: Sequence[Document], passages: Sequence[Passage]) -> Iterator[tuple[str, bytes]]:
+def stored(
+    documents: Sequence[Document], passages: Sequence[Passage], readings: Sequence[bytes]
+) -> Iterator[tuple[str, bytes]]:
     """Yield the files that :class:`Documents` and :class:`Passages` open, by name.
 
     :param passages: of the documents, in the same order.
+    :param readings: what was read of each document.
     """
     texts = [document.text.encode() for document in documents]
     blocks = [_BLOCKS.dump_json(document.blocks) for document in documents]
     yield "texts.bin", b"".join(texts)
     yield "blocks.bin", b"".join(blocks)
-    text_ends, block_ends = list(accumulate(map(len, texts))), list(accumulate(map(len, blocks)))
+    yield "readings.bin", b"".join(readings)
+    text_ends, block_ends, reading_ends = (list(accumulate(map(len, parts))) for parts in (texts, blocks, readings))
     records = (
         Record(
             document.id,
@@ -232,10 +246,9 @@ def stored(documents: Sequence[Document], passages: Sequence[Passage]) -> Iterat
             document.questions,
             document.notes,
             document.characters,
-            text_end,
-            end,
+            *ends,
         )
-        for document, text_end, end in zip(documents, text_ends, block_ends, strict=True)
+        for document, *ends in zip(documents, text_ends, block_ends, reading_ends, strict=True)
     )
     yield "documents.json", _RECORDS.dump_json(tuple(records))
     trails: dict[tuple[str, ...], int] = {}

@@ -213,23 +213,23 @@ class SentenceVectors:
 
     def __init__(self, rows: Content) -> None:
         self.stored = array(rows, np.int8)
-        if self.stored.ndim != 2 or self.stored.shape[1] <= _SCALE:
+        if self.stored.ndim != 2 or self.stored.shape[1] <= SCALE_BYTES:
             raise ValueError("the sentences' vectors have another form")
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.stored), self.stored.shape[1] - _SCALE
+        return len(self.stored), self.stored.shape[1] - SCALE_BYTES
 
     def of(self, rows: Rows | slice) -> Floats:
         """Return the vectors of some sentences, one row for each, of length about 1."""
         chosen = self.stored[rows]
-        scales = np.ascontiguousarray(chosen[:, -_SCALE:]).view("<f4")
-        vectors: Floats = chosen[:, :-_SCALE].astype(np.float32) * scales
+        scales = np.ascontiguousarray(chosen[:, -SCALE_BYTES:]).view("<f4")
+        vectors: Floats = chosen[:, :-SCALE_BYTES].astype(np.float32) * scales
         return vectors
 
 
 #: Bytes at the end of each stored sentence that hold its scale.
-_SCALE = 4
+SCALE_BYTES = 4
 
 
 def in_eight_bits(vectors: Embeddings) -> npt.NDArray[np.int8]:

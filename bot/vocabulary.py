@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bot.folding import fold
@@ -34,21 +34,44 @@ class Vocabulary:
     short_forms: Mapping[str, tuple[str, ...]]
 
 
-def learn(texts: Iterable[str]) -> Vocabulary:
-    """Collect the words and short forms of some texts."""
-    words: Counter[str] = Counter()
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What one text tells: how often it uses each word, folded, and how surely each short form stands for what."""
+
+    words: Mapping[str, int]
+    forms: Mapping[str, Mapping[str, int]]
+
+
+def learn(text: str) -> Learnt:
+    """Collect the words and short forms of a text."""
     forms: dict[str, Counter[str]] = defaultdict(Counter)
-    for text in texts:
-        words.update(_WORD.findall(fold(text)))
-        for short, long in _defined(text):
-            forms[fold(short)][long] += 1_000  # the author says so; initials are only a guess
-        for short, long in _initials(text):
-            forms[fold(short)][long] += 1
-    short_forms = {
-        short: tuple(long for long, _ in sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))[:_FORMS])
-        for short, found in sorted(forms.items())
-    }
-    return Vocabulary(dict(sorted(words.items())), short_forms)
+    for short, long in _defined(text):
+        forms[fold(short)][long] += 1_000  # the author says so; initials are only a guess
+    for short, long in _initials(text):
+        forms[fold(short)][long] += 1
+    return Learnt(Counter(_WORD.findall(fold(text))), forms)
+
+
+class Tally:
+    """Puts together what texts tell, whatever their order."""
+
+    def __init__(self) -> None:
+        self._words: Counter[str] = Counter()
+        self._forms: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def add(self, learnt: Learnt) -> None:
+        """Count what one more text tells."""
+        self._words.update(learnt.words)
+        for short, long in learnt.forms.items():
+            self._forms[short].update(long)
+
+    def vocabulary(self) -> Vocabulary:
+        """Return what all of them tell."""
+        short_forms = {
+            short: tuple(long for long, _ in sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))[:_FORMS])
+            for short, found in sorted(self._forms.items())
+        }
+        return Vocabulary(dict(sorted(self._words.items())), short_forms)
 
 
 def _defined(text: str) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,7 @@ PIECES = WordEncoder().pieces
 
 
 def build(folder: Path, texts: Sequence[str], names: Sequence[str], encoder: Encoder | None = None) -> Lexical:
-    build_lexical(texts, names, encoder.pieces if encoder else PIECES, folder)
+    build_lexical(zip(names, read_terms(texts, encoder.pieces if encoder else PIECES), strict=True), folder)
     return Lexical(folder)
 
 

@@ -181,7 +181,7 @@ def test_two_builds_of_one_corpus_are_alike(tmp_path: Path, documents: tuple[Doc
         publish(documents, words, tmp_path / name, aim=AIM)
     assert files_but_lexical(tmp_path / "one") == files_but_lexical(tmp_path / "two")
     assert files_but_lexical(tmp_path / "one").keys() == {
-        "documents.json", "texts.bin", "blocks.bin", "passages.npy", "sentences.npy", "headings.json",
+        "documents.json", "texts.bin", "blocks.bin", "readings.bin", "passages.npy", "sentences.npy", "headings.json",
         "passages.faiss", "passage_vectors.npy", "sentence_vectors.npy", "vocabulary.json", "manifest",
     }  # fmt: skip
 
@@ -263,16 +263,16 @@ def test_what_is_mapped_stays_so_as_long_as_it_is_used_and_no_longer(
 ) -> None:
     publish(documents, words, tmp_path, aim=AIM, factory=factory)
     small = opened(tmp_path, words)
-    assert mapped_files(home(tmp_path)) == []
+    assert mapped_files(home(tmp_path)) == ["readings.bin"], "no question needs it"
     monkeypatch.setattr("bot.snapshot._MAPPED_BEYOND", 0)
     vectors = opened(tmp_path, words).vectors
     gc.collect()
-    assert mapped_files(home(tmp_path)) == ["passage_vectors.npy", "passages.faiss"]
+    assert mapped_files(home(tmp_path)) == ["passage_vectors.npy", "passages.faiss", "readings.bin"]
     question = words.encode_question("puffins")[0]
     assert vectors.nearest(question, 3).tolist() == small.vectors.nearest(question, 3).tolist()
     del vectors
     gc.collect()
-    assert mapped_files(home(tmp_path)) == []
+    assert mapped_files(home(tmp_path)) == ["readings.bin"]
 
 
 def test_mapped_vectors_are_not_copied(large: tuple[Snapshot, Snapshot]) -> None:
@@ -709,6 +709,8 @@ FORGED: dict[str, Change] = {
     "no text": rewrite("texts.bin", lambda data: b""),
     "more blocks": rewrite("blocks.bin", lambda data: data + b"[]"),
     "fewer blocks": rewrite("blocks.bin", lambda data: data[:-1]),
+    "more readings": rewrite("readings.bin", lambda data: data + data),
+    "fewer readings": rewrite("readings.bin", lambda data: data[:-1]),
     # passages
     "a passage less": edit_array("passages.npy", lambda rows: rows[:-1]),
     "the first passage less": edit_array("passages.npy", lambda rows: rows[1:]),

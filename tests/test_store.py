@@ -58,7 +58,7 @@ def all_written() -> tuple[tuple[Document, ...], tuple[Passage, ...]]:
 
 
 def opened(files: dict[str, Content]) -> tuple[Documents, Passages]:
-    documents = Documents(files["documents.json"], files["texts.bin"], files["blocks.bin"])
+    documents = Documents(files["documents.json"], files["texts.bin"], files["blocks.bin"], files["readings.bin"])
     passages = Passages(
         files["passages.npy"], files["sentences.npy"], files["headings.json"], files["texts.bin"], documents
     )
@@ -66,7 +66,11 @@ def opened(files: dict[str, Content]) -> tuple[Documents, Passages]:
 
 
 def kept(documents: Sequence[Document], passages: Sequence[Passage]) -> tuple[Documents, Passages]:
-    return opened(dict(stored(documents, passages)))
+    return opened(dict(stored(documents, passages, readings_of(documents))))
+
+
+def readings_of(documents: Sequence[Document]) -> list[bytes]:
+    return [document.id.encode() for document in documents]
 
 
 # --- documents --------------------------------------------------------------------------------------------------------
@@ -92,6 +96,7 @@ def test_what_is_known_of_a_document_without_reading_it_fits_it() -> None:
         assert record == documents.record(document.id)
         for name in ("id", "sha256", "source", "questions", "characters"):
             assert getattr(record, name) == getattr(document, name)
+        assert documents.reading(document.id) == document.id.encode()
     with pytest.raises(KeyError):
         documents.record("plain")
 
@@ -105,11 +110,17 @@ def test_more_documents_than_are_kept_at_a_time_are_each_the_right_one() -> None
             assert documents[document.id] is documents[document.id], "it is kept for the next who asks"
 
 
+def test_readings_that_do_not_fit_the_records_are_refused() -> None:
+    document, passages = written("plain.md", ("The pier is long.",))
+    with pytest.raises(ValueError, match="documents do not fit"):
+        opened({**dict(stored([document], passages, [b"reading"])), "readings.bin": b"readings"})
+
+
 @pytest.mark.parametrize("texts", [b"The pier is lon", b"The pier is long.\n", b"The pier is lon\xff.", b""])
 def test_texts_that_do_not_fit_the_records_are_refused(texts: bytes) -> None:
     document, passages = written("plain.md", ("The pier is long.",))
     with pytest.raises(ValueError, match=r"texts|decode"):
-        opened({**dict(stored([document], passages)), "texts.bin": texts})
+        opened({**dict(stored([document], passages, [b""])), "texts.bin": texts})
 
 
 # --- passages ---------------------------------------------------------------------------------------------------------
@@ -198,7 +209,7 @@ def test_threads_may_share_documents_and_passages() -> None:
 def test_mapped_files_give_what_read_ones_give(tmp_path: Path) -> None:
     written_documents, expected = all_written()
     mapped: dict[str, Content] = {}
-    for name, data in stored(written_documents, expected):
+    for name, data in stored(written_documents, expected, readings_of(written_documents)):
         (tmp_path / name).write_bytes(data)
         with open(tmp_path / name, "rb") as file:
             mapped[name] = mmap(file.fileno(), 0, access=ACCESS_READ)

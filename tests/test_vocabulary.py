@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from bot.folding import fold
-from bot.vocabulary import learn
+from bot.vocabulary import Tally, Vocabulary, learn
+
+
+def learnt(texts: list[str]) -> Vocabulary:
+    tally = Tally()
+    for text in texts:
+        tally.add(learn(text))
+    return tally.vocabulary()
 
 
 @pytest.mark.parametrize(
@@ -20,26 +27,26 @@ from bot.vocabulary import learn
     ],
 )
 def test_a_short_form_leads_to_what_it_stands_for(text: str, short: str, long: str) -> None:
-    assert long in learn([text]).short_forms[short]
+    assert long in learnt([text]).short_forms[short]
 
 
 def test_what_the_author_says_comes_before_what_initials_suggest() -> None:
     texts = ["Harbour Safety Board. " * 5, "the Help for Sailors Bureau (HSB)"]
-    assert learn(texts).short_forms["hsb"][0] == "Help for Sailors Bureau"
+    assert learnt(texts).short_forms["hsb"][0] == "Help for Sailors Bureau"
 
 
 def test_words_in_brackets_that_do_not_spell_what_is_before_are_no_short_form() -> None:
-    assert learn(["Lights are switched on at dusk (UTC)."]).short_forms == {}
+    assert learnt(["Lights are switched on at dusk (UTC)."]).short_forms == {}
 
 
 def test_words_are_folded_and_counted() -> None:
-    words = learn(["Café café CAFE", "buoys"]).words
+    words = learnt(["Café café CAFE", "buoys"]).words
     assert words == {"cafe": 3, "buoys": 1}
 
 
 def test_words_are_those_of_the_text_and_not_their_other_forms() -> None:
     """They are what a misspelt word is mended to, so they must be words that a person could have meant."""
-    words = learn(["Twenty-one boats of the co-operative sailed on 4 March 2024."]).words
+    words = learnt(["Twenty-one boats of the co-operative sailed on 4 March 2024."]).words
     assert words.keys() == {
         fold(word) for word in "twenty one boats of the co operative sailed on 4 March 2024".split()
     }
@@ -47,4 +54,4 @@ def test_words_are_those_of_the_text_and_not_their_other_forms() -> None:
 
 def test_the_same_texts_teach_the_same_in_any_order() -> None:
     texts = ["Harbour Safety Board", "High Speed Boats (HSB)", "Home Sailing Board"]
-    assert learn(texts) == learn(texts[::-1])
+    assert learnt(texts) == learnt(texts[::-1])

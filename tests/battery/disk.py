@@ -98,7 +98,7 @@ class Disk:
             setattr(os, name, partial(self._of_path, name, getattr(os, name)))
         os.fsync = partial(self._fsync, os.fsync)
         vars(publishing)["open"] = self._open
-        vars(publishing)["build_lexical"] = lambda *all: self.operation("tantivy", all[3], partial(build_lexical, *all))
+        vars(publishing)["build_lexical"] = lambda *all: self.operation("tantivy", all[1], partial(build_lexical, *all))
 
     def operation(self, what: str, path: Path, do: Callable[[], Any], data: Any = None) -> Any:  # noqa: ANN401
         self.done.append((what, path.name))
