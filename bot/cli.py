@@ -58,6 +58,10 @@ def main() -> None:
     app()
 
 
+#: Files up to which each is listed; of more, those of which there is something to say.
+_LISTED = 50
+
+
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Answers questions from a folder of documents by quoting them, with the exact source of every quote."""
@@ -120,12 +124,16 @@ def _build(settings: Settings) -> bool:
     with _progress() as told:
         report = build_index(settings, told)
 
+    many = len(report.files) > _LISTED
     table = Table(box=None, pad_edge=False)
     for column in ("file", "", "notes"):
         table.add_column(column, overflow="fold")
     styles = {"read": "green", "skipped": "yellow", "failed": "bold red"}
-    for file in report.files:
+    listed = [file for file in report.files if not many or file.outcome != "read" or file.notes]
+    for file in listed:
         table.add_row(Text(file.path), Text(file.outcome, style=styles[file.outcome]), Text("; ".join(file.notes)))
+    if others := len(report.files) - len(listed):
+        table.add_row(Text(f"{others:,} others"), Text("read", style=styles["read"]), Text())
     _err.print(table)
     for question in report.unanswered:
         _err.print(Text(f"no answer to the starter question: {question}", style="yellow"), soft_wrap=True)

@@ -13,6 +13,7 @@ from bot.confidence import JUDGED, Calibration, shipped_calibration
 from bot.conversation import in_context
 from bot.documents import Corpus, FileReport, read_corpus
 from bot.documents.canonical import line
+from bot.documents.sandbox import sandbox
 from bot.encoder import Prefixes
 from bot.errors import EmptyQuestion, ModelError, QuestionTooLong, SnapshotDamaged, SnapshotError, SnapshotMissing
 from bot.export import Export, find_export, make_export, open_export
@@ -198,10 +199,13 @@ def build_index(settings: Settings, progress: Callable[[int], Progress] | None =
     :raises ModelError: if the embedding model is missing or not the one it should be.
     """
     calibration = load_calibration(settings.index)
-    exported = find_export(find_model(settings), export_folder(settings)) is not None
-    encoder = load_encoder(settings) if exported else None
-    snapshot = _current(settings, encoder) if encoder else None
-    corpus = read_corpus(settings.corpus, snapshot.documents if snapshot else None)
+    model, folder = find_model(settings), export_folder(settings)
+    export = find_export(model, folder)
+    with sandbox() as readers:
+        readers.start()  # while the model is loaded
+        encoder = open_export(export, model, folder, _prefixes(settings)) if export else None
+        snapshot = _current(settings, encoder) if encoder else None
+        corpus = read_corpus(settings.corpus, snapshot.documents if snapshot else None, readers)
     encoder = encoder or load_encoder(settings, sample=_stretches(corpus))
     built = snapshot is None or not _is_of(snapshot, corpus, settings)
     if snapshot is None or built:

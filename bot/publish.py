@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -116,7 +117,11 @@ def _write(
     for document in documents:
         rows = same.get(document.id)
         passages += before.passages[rows.start : rows.stop] if before and rows else split(document, encoder, aim=aim)
-    vectors, sentence_vectors = _vectors(by_id, passages, encoder, progress, before, same)
+    (folder / "lexical").mkdir()
+    with ThreadPoolExecutor(1) as beside:  # the encoder is busy outside of Python
+        reading = beside.submit(_read, documents, passages, encoder, before, same, folder / "lexical")
+        vectors, sentence_vectors = _vectors(by_id, passages, encoder, progress, before, same)
+    readings, vocabulary = reading.result()
     index, choice = build_index(vectors, factory)
     searched = Vectors(index, vectors, choice)
     canaries = []
@@ -127,8 +132,6 @@ def _write(
     _write_file(folder / "passages.faiss", faiss.serialize_index(index).data)
     _write_file(folder / "passage_vectors.npy", npy(vectors))
     _write_file(folder / "sentence_vectors.npy", npy(sentence_vectors))
-    (folder / "lexical").mkdir()
-    readings, vocabulary = _read(documents, passages, encoder, before, same, folder / "lexical")
     for name, data in stored(documents, passages, readings):
         _write_file(folder / name, data)
     _write_file(folder / "vocabulary.json", VOCABULARY.dump_json(vocabulary))

@@ -130,6 +130,16 @@ def test_index_builds_from_what_can_be_read_and_says_what_cannot(built: Run, hom
     assert (home / "index" / "current").is_file()
 
 
+def test_index_lists_of_many_files_those_of_which_there_is_something_to_say(tmp_path: Path, copied: Path) -> None:
+    many = {f"log/{number:02}.txt": f"Boat {number} came in late." for number in range(51)}
+    files = write_files(tmp_path / "corpus", {**FILES, **many, "picture.png": "\x89PNG", "empty.md": " "})
+    report = flat(run("index", "--corpus", files, "--index", copied).err)
+    assert "picture.png skipped no reader for this kind of file" in report
+    assert "empty.md skipped is empty" in report
+    assert f"{len(FILES) + 51} others read" in report
+    assert "log/00.txt" not in report
+
+
 def test_index_without_a_change_builds_nothing(island: Settings) -> None:
     done = run("index", "--corpus", island.corpus, "--index", island.index)
     assert (done.code, done.out) == (0, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISLNK, S_ISREG
@@ -46,20 +47,21 @@ class Corpus:
         return all(report.outcome != "failed" for report in self.reports)
 
 
-def read_corpus(folder: Path, known: Mapping[str, Document] | None = None) -> Corpus:
+def read_corpus(folder: Path, known: Mapping[str, Document] | None = None, readers: Sandbox | None = None) -> Corpus:
     """Read every document below a folder.
 
     A file that cannot be read is reported and the others are read all the same. Hidden files and folders are left
     out; links and special files are not followed.
 
     :param known: documents by id that the same readers made before; one whose bytes are the same is not read again.
+    :param readers: a sandbox to read in, if one was made before; it stays open.
     :raises CorpusError: if the folder itself cannot be read, or holds no file at all that could.
     """
     if not folder.is_dir():
         raise CorpusError(f"the corpus folder {str(folder)!r} does not exist or is not a folder")
     documents: list[Document] = []
     reports: list[FileReport] = []
-    with sandbox() as readers:
+    with nullcontext(readers) if readers else sandbox() as readers:
         for name, parent, entry in _walk(folder, reports):
             try:
                 document = _read_file(name, parent, entry, readers, known or {})

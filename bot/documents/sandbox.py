@@ -32,18 +32,23 @@ _NO_READER = b"none"
 
 
 class Sandbox:
-    """The helper process, started when it is first needed. Not for several threads at once."""
+    """The helper process, started when it is first needed, or before. Not for several threads at once."""
 
     def __init__(self) -> None:
         self._helper: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the helper, and do not wait until it has loaded what it needs."""
+        self._helper = self._helper or self._start()
 
     def read(self, name: str, data: bytes) -> Content | None:
         """Read a file; ``None`` if there is no reader for it.
 
         :raises DocumentError: if it cannot be read within the limits, or at all.
         """
-        helper = self._helper or self._start()
-        assert helper.stdin is not None and helper.stdout is not None
+        self.start()
+        helper = self._helper
+        assert helper is not None and helper.stdin is not None and helper.stdout is not None
         try:
             _send(helper.stdin, name.encode())
             _send(helper.stdin, data)
@@ -70,8 +75,7 @@ class Sandbox:
         # On its own Python would look for modules in the working folder first, which may hold anybody's files.
         code = f"import sys; sys.path[:] = {sys.path!r}; from bot.documents.sandbox import main; main()"
         command = [sys.executable, "-P", "-c", code]
-        self._helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        return self._helper
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def close(self) -> None:
         """Let the helper go."""

@@ -88,8 +88,7 @@ class BadReaders(Sandbox):
     def _start(self) -> subprocess.Popen[bytes]:
         self.started += 1
         command = [sys.executable, "-c", BAD_READERS.format(path=sys.path)]
-        self._helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        return self._helper
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     @property
     def process(self) -> int:
@@ -233,8 +232,9 @@ def test_a_helper_that_dies_is_started_again_for_the_next_file() -> None:
 def test_nothing_of_a_helper_outlives_the_one_who_asks() -> None:
     """What is read at the moment ends with the helper, and the helper with the process that started it."""
     readers = BadReaders()
-    process = readers._start()
-    assert process.stdin is not None
+    readers.start()
+    process = readers._helper
+    assert process is not None and process.stdin is not None
     for part in (b"sleep", b"words"):
         process.stdin.write(len(part).to_bytes(8) + part)
     process.stdin.flush()
