@@ -34,6 +34,9 @@ _BATCH_TOKENS, _BATCH_TEXTS = 4_096, 64
 #: Tokens that are read of a text by a model that sets no limit.
 _LONGEST = 8_192
 
+#: Activations are made 8 bits in groups of so many where weights are 8 bits and the processor multiplies such numbers.
+_OPENVINO = {"PERFORMANCE_HINT": "LATENCY", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "128"}
+
 _AGAIN = "remove its folder and run `signpost index`"
 
 #: What a graph is fed: its inputs by name, each of shape (texts, tokens).
@@ -197,7 +200,7 @@ def _bulk_runner(graph: Graph) -> Callable[[Feed], Embeddings]:
         return lambda feed: np.asarray(session.run(None, feed)[0], dtype=np.float32)
     data, core = graph.read(), openvino.Core()
     try:
-        compiled = core.compile_model(core.read_model(data), "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+        compiled = core.compile_model(core.read_model(data), "CPU", _OPENVINO)
     except RuntimeError as error:
         raise ModelError(f"the exported model {str(graph.path)!r} cannot be loaded; {_AGAIN}") from error
     request = compiled.create_infer_request()

@@ -2,12 +2,14 @@
 
     <folder>/<name>/
       record.json          what was made of which model, the sha256 of the graphs, how near they are to the original
-      float32.onnx         encodes passages
-      int8.onnx            encodes questions: weights quantised per channel, a quarter of the size
+      int8.onnx            encodes questions: weights in 8 bits, what they are multiplied with made so on the way
+      weights8.onnx        encodes passages: weights in 8 bits; the engine chooses what it computes in
+      float32.onnx         instead of one of them that is not near enough to the original
 
-Pooling and normalising are part of the graph. The export is ``torch.onnx.export``'s, as sentence-transformers' own
-needs packages that do not go with its version 6 (ONNX opset 17; quantising: Jacob et al., "Quantization and Training of
-Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018).
+Weights are quantised per channel, so that a graph is a quarter of the size. Pooling and normalising are part of it. The
+export is ``torch.onnx.export``'s, as sentence-transformers' own needs packages that do not go with its version 6 (ONNX
+opset 17; quantising: Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference", CVPR 2018).
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from bot.model import Model
 from bot.types import Encoder
 
 #: Part of an encoder's identity: raise it when a model would be exported differently.
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 
 #: A quantised graph is kept if its vectors are on average this near (cosine) to the original's.
 NEAR_ENOUGH = 0.99
@@ -54,7 +56,8 @@ _log = logging.getLogger("signpost")
 class Export(BaseModel):
     """What stands in ``record.json``. ``cosine`` is the mean, ``lowest`` the least of the compared texts'.
 
-    ``precision`` is that of the graph for questions; ``torch`` if the model could not be exported.
+    ``precision`` is that of the graph for questions, ``torch`` if the model could not be exported;
+    ``passages_precision`` and ``passages_cosine`` are those of the graph for passages.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -62,23 +65,28 @@ class Export(BaseModel):
     model: str
     precision: Literal["int8", "float32", "torch"]
     questions: str
+    passages_precision: Literal["weights8", "float32", "torch"]
     passages: str
     longest: int
     pad: int
     cosine: float
     lowest: float
+    passages_cosine: float
     compared: int
 
     def fingerprint(self, prefixes: Prefixes) -> str:
-        """Return what identifies the encoder that this makes: the model, the graph for questions and the prefixes."""
-        return " ".join(filter(None, (self.model, self.precision, self.questions[:16], str(prefixes))))
+        """Return what identifies the encoder that this makes: the model, its graphs and the prefixes."""
+        passages = "" if self.precision == "torch" else self.passages_precision
+        graphs = (self.precision, self.questions[:16], passages, self.passages[:16])
+        return " ".join(filter(None, (self.model, *graphs, str(prefixes))))
 
     def __str__(self) -> str:
         if self.precision == "torch":
             return "questions are encoded with torch, as the model could not be exported"
         return (
             f"questions are encoded in {self.precision}, cosine to the original {self.cosine:.4f} on average, "
-            f"{self.lowest:.4f} at least, of {self.compared} texts"
+            f"{self.lowest:.4f} at least, of {self.compared} texts; passages in {self.passages_precision}, "
+            f"{self.passages_cosine:.4f} on average"
         )
 
 
@@ -119,7 +127,7 @@ def _opened(export: Export, model: Model, home: Path, prefixes: Prefixes) -> Onn
         model,
         prefixes,
         questions=Graph(home / f"{export.precision}.onnx", export.questions),
-        passages=Graph(home / "float32.onnx", export.passages),
+        passages=Graph(home / f"{export.passages_precision}.onnx", export.passages),
         longest=export.longest,
         pad=export.pad,
         fingerprint=export.fingerprint(prefixes),
@@ -170,30 +178,48 @@ def _export(reference: TorchEncoder, model: Model, work: Path, sample: Sequence[
     vectors = reference.encode_passages(sample)
     pad = int(getattr(reference.module.tokenizer, "pad_token_id", None) or 0)
     nothing = Export(
-        model=model.name, precision="torch", questions="", passages="",
-        longest=reference.max_tokens, pad=pad, cosine=1, lowest=1, compared=len(sample),
+        model=model.name, precision="torch", questions="", passages_precision="torch", passages="",
+        longest=reference.max_tokens, pad=pad, cosine=1, lowest=1, passages_cosine=1, compared=len(sample),
     )  # fmt: skip
     try:
         with _quietly():
             _write_float32(reference, work / "float32.onnx")
             _write_int8(work / "float32.onnx", work / "int8.onnx")
-        for precision, needed in (("int8", NEAR_ENOUGH), ("float32", _EXACT)):
-            graphs = {"questions": _sha256(work / f"{precision}.onnx"), "passages": _sha256(work / "float32.onnx")}
-            export = nothing.model_copy(update={"precision": precision, **graphs})
-            encoder = _opened(export, model, work, Prefixes())
-            pairs = zip(sample, vectors, strict=True)
-            cosines = np.array([(encoder.encode_question(text) @ vector)[0] for text, vector in pairs])
-            if cosines.mean() >= needed:
-                return export.model_copy(update={"cosine": float(cosines.mean()), "lowest": float(cosines.min())})
-        reason = f"its vectors differ from the model's own (cosine {cosines.mean():.3f})"
+            _write_weights8(work / "float32.onnx", work / "weights8.onnx")
+        sha256 = {path.stem: _sha256(path) for path in work.glob("*.onnx")}
+
+        def tried(questions: str, passages: str) -> tuple[Export, OnnxEncoder]:
+            graphs = {"questions": sha256[questions], "passages": sha256[passages]}
+            export = nothing.model_copy(update={"precision": questions, "passages_precision": passages, **graphs})
+            return export, _opened(export, model, work, Prefixes())
+
+        for questions, needed in (("int8", NEAR_ENOUGH), ("float32", _EXACT)):
+            export, encoder = tried(questions, "weights8")
+            asked = np.concatenate([encoder.encode_question(text) for text in sample])
+            near = np.sum(asked * vectors, axis=1)
+            if near.mean() < needed:
+                continue
+            stored = np.sum(encoder.encode_passages(sample) * vectors, axis=1).mean()
+            if stored < NEAR_ENOUGH:
+                export, encoder = tried(questions, "float32")
+                stored = np.sum(encoder.encode_passages(sample) * vectors, axis=1).mean()
+            _keep_only(work, export.precision, export.passages_precision)
+            found = {"cosine": near.mean(), "lowest": near.min(), "passages_cosine": stored}
+            return export.model_copy(update={name: float(value) for name, value in found.items()})
+        reason = f"its vectors differ from the model's own (cosine {near.mean():.3f})"
     except OSError:
         raise
     except Exception as error:  # a model may hold anything, and every layer below has its own kinds of error
         reason = str(error).split("\n")[0]
     _log.warning("model %s is used with torch, as it cannot be exported: %s", model.name, reason)
-    for graph in work.glob("*.onnx*"):
-        graph.unlink()
+    _keep_only(work)
     return nothing
+
+
+def _keep_only(work: Path, *names: str) -> None:
+    for graph in work.glob("*.onnx*"):
+        if graph.stem not in names:
+            graph.unlink()
 
 
 def _write_float32(reference: TorchEncoder, path: Path) -> None:
@@ -201,6 +227,10 @@ def _write_float32(reference: TorchEncoder, path: Path) -> None:
     import torch
 
     module = reference.module
+    for part in module.modules():
+        choose = getattr(part, "set_attn_implementation", None)
+        if choose is not None:
+            choose("eager")  # torch's fused attention becomes more steps than it has
     tokens = module.tokenizer(["a short text", "and another"], padding=True, return_tensors="pt")
     names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in tokens]
 
@@ -231,6 +261,31 @@ def _write_int8(float32: Path, path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(float32, path, weight_type=QuantType.QInt8, per_channel=True)
+
+
+def _write_weights8(float32: Path, path: Path) -> None:
+    """Store what activations are multiplied with in 8 bits, with a scale for each column; the graph stays as it is.
+
+    OpenVINO multiplies them as they are where the processor can; ONNX Runtime makes them float32 again.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(float32)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer if len(tensor.dims) == 2}
+    multiplied = {node.input[1] for node in model.graph.node if node.op_type == "MatMul"} & weights.keys()
+    restored: list[onnx.NodeProto] = []
+    for name in sorted(multiplied):
+        values = numpy_helper.to_array(weights[name])
+        scales = np.maximum(np.abs(values).max(axis=0) / 127, np.finfo(np.float32).tiny).astype(np.float32)
+        parts = {f"{name}_whole": np.rint(values / scales).astype(np.int8), f"{name}_scales": scales}
+        model.graph.initializer.remove(weights[name])
+        model.graph.initializer.extend(numpy_helper.from_array(part, its) for its, part in parts.items())
+        restored.append(helper.make_node("DequantizeLinear", list(parts), [name], axis=1))
+    nodes = [*restored, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, path)
 
 
 def _sha256(path: Path) -> str:

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot.api import patience
 from bot.api.app import create_app
@@ -35,7 +36,6 @@ from bot.settings import MAX_QUESTION, Settings
 from bot.types import Embeddings, Encoder, Progress
 from tests.api.test_errors import CANARY, HOSTILE, JSON, assert_plain_error
 from tests.battery.figures import dice, figure, long
-from tests.battery.slow import SECONDS
 from tests.conftest import Overheard
 from tests.servers import (
     Reply,
@@ -104,9 +104,12 @@ def without_time(reply: bytes) -> bytes:
 
 
 def test_b1_schemathesis(service: Service, tmp_path: Path) -> None:
-    """422 may refuse what the schema allows: that a question has a letter or a number, a schema cannot say."""
-    allowed = '["2xx", "401", "404", "409", "422"]'
-    (tmp_path / "schemathesis.toml").write_text(f"[checks.positive_data_acceptance]\nexpected-statuses = {allowed}\n")
+    """422 may refuse what the schema allows: that a question has a letter or a number, a schema cannot say. 413 comes
+    before what else is wrong."""
+    (tmp_path / "schemathesis.toml").write_text(
+        '[checks.positive_data_acceptance]\nexpected-statuses = ["2xx", "401", "404", "409", "422"]\n'
+        '[checks.negative_data_rejection]\nexpected-statuses = ["400", "401", "404", "405", "413", "415", "422"]\n'
+    )
     seed = dice("B1").getrandbits(32)
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{service.port}/openapi.json",
@@ -115,7 +118,9 @@ def test_b1_schemathesis(service: Service, tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=3_600,
     )  # fmt: skip
     print(done.stdout)  # noqa: T201  # for when it fails
-    figure("B1", "all checks pass, 0 replies 5xx or undocumented", done.returncode, done.returncode == 0)
+    examples = 2_000 if long() else 10
+    figure("B1", f"faults with {examples:,} examples of each operation: 5xx, undocumented, against the schema",
+           done.returncode, done.returncode == 0)  # fmt: skip
 
 
 def test_b2_hostile_json(service: Service) -> None:
@@ -335,7 +340,7 @@ def all_served(replies: Sequence[Reply]) -> bool:
 
 
 async def drips(port: int, start: bytes, seconds: float) -> float:
-    """Send byte after byte; the seconds until the other side closes."""
+    """Send a byte each second; the seconds until the other side closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     started = time.monotonic()
     try:
@@ -343,7 +348,7 @@ async def drips(port: int, start: bytes, seconds: float) -> float:
         ended = asyncio.ensure_future(reader.read())
         while not ended.done() and time.monotonic() - started < seconds:
             writer.write(b"x")
-            await asyncio.wait([ended], timeout=0.2)
+            await asyncio.wait([ended], timeout=1)
         await asyncio.wait_for(ended, 1)
     except ConnectionError:
         pass
@@ -366,32 +371,43 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_b5_slowloris(patient: int) -> None:
+@pytest.fixture
+def dripped_on(request: pytest.FixtureRequest) -> tuple[int, Callable[[], int]]:
+    """The port of a service, and what counts its descriptors; in the long form it has a process of its own."""
+    if not long():
+        return request.getfixturevalue("patient"), descriptors
+    service: Service = request.getfixturevalue("service")
+    return service.port, service.descriptors
+
+
+def test_b5_slowloris(dripped_on: tuple[int, Callable[[], int]]) -> None:
+    port, opened = dripped_on
     count = 500 if long() else 50
     head = b"GET / HTTP/1.1\r\nHost: t\r\nX-Slow: "
     start = b"POST /v1/ask HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n"
-    alone = [asyncio.run(asked(patient, ASK)).seconds for _ in range(100 if long() else 5)]
-    before = descriptors()
+    alone = [asyncio.run(asked(port, ASK)).seconds for _ in range(200 if long() else 5)]
+    before = opened()
 
     async def load() -> tuple[list[float], list[Reply]]:
-        slow = [drips(patient, head, 60) for _ in range(count)] + [drips(patient, start, 60) for _ in range(count)]
+        slow = [drips(port, head, 60) for _ in range(count)] + [drips(port, start, 60) for _ in range(count)]
         dripping = asyncio.gather(*slow)
         others = []
         while not dripping.done():
-            others.append(await asked(patient, ASK))
+            others.append(await asked(port, ASK))
             await asyncio.sleep(0.05)
         return await dripping, others
 
     closed, others = asyncio.run(load())
     heads, bodies = max(closed[:count]), max(closed[count:])
-    until(lambda: descriptors() <= before + 2)
     figure("B5", "normal users are answered, 100 %", len(others), all_served(others))
     figure("B5", "seconds until every dripper is let go, before it ends", max(closed), max(closed) < 60)
+    until(lambda: opened() <= before)
+    figure("B5", "descriptors more than before, 0", opened() - before, opened() <= before)
     if long():
-        figure("B5", "heads closed <= 10 s (and 1)", heads, heads <= 11)
-        figure("B5", "bodies closed <= 15 s (and 1)", bodies, bodies <= 16)
+        figure("B5", "seconds until a head is given up, at most 10", heads, heads <= 10)
+        figure("B5", "seconds until a body is given up, at most 15", bodies, bodies <= 15)
         ratio = p99([reply.seconds for reply in others]) / p99(alone)
-        figure("B5", "p99 of normal users <= 2x", ratio, ratio <= 2)
+        figure("B5", "p99 of normal users against unloaded, at most 2", ratio, ratio <= 2)
 
 
 async def sips(port: int, sent: bytes, freed: asyncio.Event) -> None:
@@ -410,9 +426,16 @@ async def sips(port: int, sent: bytes, freed: asyncio.Event) -> None:
         await asyncio.wait([sending])
 
 
-def test_b6_slow_reader(patient: int) -> None:
+def test_b6_slow_reader(patient: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers of answers as well: whoever does not read them must not take anybody's turn."""
     count = 100 if long() else 10
+    held, pause = [0], patience.PatientProtocol.pause_writing
+
+    def noted(self: patience.PatientProtocol) -> None:
+        held.append(self.transport.get_write_buffer_size())
+        pause(self)
+
+    monkeypatch.setattr(patience.PatientProtocol, "pause_writing", noted)
     files = request("GET", "/widget/signpost-chat.js", close=False) * 10
     answers = request("POST", "/v1/ask", body(top_k=20), close=False) * 40
     asyncio.run(asked(patient, ASK))
@@ -435,8 +458,9 @@ def test_b6_slow_reader(patient: int) -> None:
 
     took, others = asyncio.run(load())
     figure("B6", "seconds until the readers are let go, though they stay", took, took < 60)
+    figure("B6", "KiB held for one reader, at most 64", max(held) / 1024, 0 < max(held) <= 64 * 1024)
     if long():
-        figure("B6", "all are let go <= 30 s (and 5)", took, took <= 35)
+        figure("B6", "seconds until all are let go, at most 30", took, took <= 30)
     figure("B6", "normal users are answered, 100 %", len(others), all_served(others))
 
 
@@ -461,13 +485,15 @@ async def on_time(port: int, sent: bytes, per_second: float, seconds: float) -> 
 
 
 def test_b7_overload_10x(slow: Service) -> None:
+    """``unloaded`` are as many clients as are worked on at once, each with one question after the other."""
     seconds = 60 if long() else 3
-    capacity = 2 * (os.cpu_count() or 1) / SECONDS
+    slots = 2 * (os.cpu_count() or 1)
     ask = request("POST", "/v1/ask", body(), f"Origin: {SITE}")
-    slots = round(capacity * SECONDS)
-    unloaded = [asyncio.run(asked(slow.port, ask)).seconds for _ in range(100 if long() else 3)]
     started = time.monotonic()
-    peak = len(asyncio.run(at_once(slow.port, [ask] * slots * 10, slots))) / (time.monotonic() - started)
+    unloaded = [
+        reply.seconds for reply in asyncio.run(at_once(slow.port, [ask] * slots * (50 if long() else 10), slots))
+    ]
+    peak = len(unloaded) / (time.monotonic() - started)
     before = slow.memory()
 
     async def load() -> tuple[list[Reply], list[Reply]]:
@@ -476,7 +502,9 @@ def test_b7_overload_10x(slow: Service) -> None:
         return await pressed, looked
 
     replies, health = asyncio.run(load())
-    after = asyncio.run(asked(slow.port, ask))
+    ended, again = time.monotonic(), []
+    while time.monotonic() - ended < (10 if long() else 1):
+        again.append((time.monotonic() - ended, asyncio.run(asked(slow.port, ask))))
     statuses = Counter(reply.status for reply in replies)
     accepted = [reply.seconds for reply in replies if reply.status == 200]
     refused = [reply for reply in replies if reply.status in (429, 503)]
@@ -487,24 +515,19 @@ def test_b7_overload_10x(slow: Service) -> None:
     figure("B7", "every reply is 200, 429 or 503, 0 resets", str(dict(statuses)), set(statuses) <= {200, 429, 503})
     figure("B7", "some are accepted, most refused", len(accepted), slots <= len(accepted) < len(refused))
     figure("B7", "/health answers, 100 %", len(health), {reply.status for reply in health} == {200})
-    assert after.status == 200
+    figure("B7", "answered when it is over, 100 %", len(again), {reply.status for _, reply in again} == {200})
     if not long():
         return
     goodput = len(accepted) / seconds / peak
-    figure("B7", "goodput >= 90 % of peak", goodput, goodput >= 0.9)
-    # 2x unloaded would mean a queue no longer than what is worked on; people who come together would be sent away
-    figure(
-        "B7",
-        "p99 of accepted <= 2x unloaded and 2 s in the queue",
-        p99(accepted),
-        p99(accepted) <= 2 * p99(unloaded) + 2,
-    )
-    figure(
-        "B7", "p99 of rejections <= 50 ms", p99([r.seconds for r in refused]), p99([r.seconds for r in refused]) <= 0.05
-    )
-    figure("B7", "p99 of /health <= 100 ms", p99([r.seconds for r in health]), p99([r.seconds for r in health]) <= 0.1)
-    figure("B7", "memory <= 1.3x", slow.memory() / before, slow.memory() / before <= 1.3)
-    figure("B7", "normal again at once", after.seconds / p99(unloaded), after.seconds <= 2 * p99(unloaded))
+    figure("B7", "goodput against the peak, at least 0.9", goodput, goodput >= 0.9)
+    ratio = p99(accepted) / p99(unloaded)
+    figure("B7", "p99 of accepted against unloaded, at most 2", ratio, ratio <= 2)
+    late, looked = p99([reply.seconds for reply in refused]), p99([reply.seconds for reply in health])
+    figure("B7", "p99 of rejections in seconds, at most 0.05", late, late <= 0.05)
+    figure("B7", "p99 of /health in seconds, at most 0.1", looked, looked <= 0.1)
+    figure("B7", "memory against before, at most 1.3", slow.memory() / before, slow.memory() / before <= 1.3)
+    normal = p99([reply.seconds for now, reply in again if now > 5]) / p99(unloaded)
+    figure("B7", "p99 5 s after it is over against unloaded, at most 1.1", normal, normal <= 1.1)
 
 
 @pytest.fixture(scope="module")
@@ -565,24 +588,65 @@ def test_b8_a_million_addresses() -> None:
     figure("B8", "others are served, 100 %", served, served == 1_000)
 
 
-def test_b9_disconnect(service: Service) -> None:
-    exchange(service.port, ASK)
-    time.sleep(0.5)
-    fds, threads = service.descriptors(), service.threads()
-    for number in range(200):
-        with connected(service.port) as client:
+def aborted(port: int, clients: int) -> float:
+    """Ask by some clients that all end their connection in the middle; return when they have, by the monotonic clock.
+
+    One in four has had the beginning of its reply, half of the others have not even sent their whole question.
+    """
+    with ExitStack() as open_ones:
+        for number in range(clients):
+            client = open_ones.enter_context(connected(port))
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset, not a goodbye
             client.sendall(request("POST", "/v1/ask", body(top_k=20))[: None if number % 2 else -3])
             if number % 4 == 1:
                 client.recv(10)
-    started = time.monotonic()
+    return time.monotonic()
+
+
+def test_b9_disconnect(service: Service) -> None:
+    exchange(service.port, ASK)
+    time.sleep(0.5)
+    fds = service.descriptors()
+    aborted(service.port, 200)
     until(lambda: exchange(service.port, ASK).status == 200)
-    took = time.monotonic() - started
-    until(lambda: service.descriptors() <= fds + 2)
-    figure("B9", "descriptors as before, +-2", service.descriptors() - fds, service.descriptors() <= fds + 2)
-    assert service.threads() <= threads + 40, "the pool's"
+    until(lambda: abs(service.descriptors() - fds) <= 2)
+    figure("B9", "descriptors as before, +-2", service.descriptors() - fds, abs(service.descriptors() - fds) <= 2)
+
+
+class Hearing:
+    """An app in whose loop a test can count the tasks."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.loop = asyncio.get_running_loop()
+        await self.app(scope, receive, send)
+
+    def tasks(self) -> int:
+        assert self.loop is not None
+        return len(asyncio.all_tasks(self.loop))
+
+
+class Busy(Overheard):
+    """A bot of whose work somebody who goes leaves some undone."""
+
+    def overhear(self, question: str) -> None:
+        time.sleep(0.05)
+
+
+def test_b9_nobody_works_for_who_has_gone(bot: Bot, island: Settings) -> None:
+    app = Hearing(create_app(lambda: Busy(bot.encoder, bot.snapshot), island))
+    with running(app) as port:
+        exchange(port, ASK)
+        before = app.tasks()
+        went = aborted(port, 200)
+        until(lambda: app.tasks() <= before)
+        took = time.monotonic() - went
+        figure("B9", "tasks that are left, 0", app.tasks() - before, app.tasks() == before)
     if long():
-        figure("B9", "nobody works for them any more <= 1 s", took, took <= 1)
+        figure("B9", "seconds until all work for them has ended, at most 1", took, took <= 1)
 
 
 # --- B11 to B13: what comes back --------------------------------------------------------------------------------------
@@ -713,43 +777,58 @@ def mixed(chance: random.Random) -> bytes:
     return asks if chance.random() < 0.6 else chance.choice(others)
 
 
+def at_rest(service: Service) -> tuple[int, int]:
+    """Descriptors and threads when nobody asks: threads that have been idle for 10 s end with the next request."""
+    time.sleep(11)
+    for _ in range(20):
+        assert exchange(service.port, ASK).status == 200
+    time.sleep(0.5)
+    return service.descriptors(), service.threads()
+
+
 def test_b14_soak(service: Service) -> None:
-    """20 s here, so that all tests stay short; ``SOAK_MINUTES``, or 20 of them, in the long form."""
+    """60 s; ``SOAK_MINUTES``, or 20 of them, in the long form."""
     chance = dice("B14")
-    seconds = 60 * float(os.environ.get("SOAK_MINUTES", "20")) if long() else 20
+    seconds = 60 * float(os.environ.get("SOAK_MINUTES", "20")) if long() else 60
     statuses = Counter[int]()
     timed: list[tuple[float, float]] = []
-    watched: list[tuple[float, float, int, int]] = []
-    started = time.monotonic()
+    watched: list[tuple[float, float]] = []
 
-    async def client() -> None:
-        while (now := time.monotonic() - started) < seconds:
-            reply = await asked(service.port, mixed(chance))
-            statuses[reply.status] += 1
-            timed.append((now, reply.seconds))
+    async def traffic(seconds: float) -> None:
+        started = time.monotonic()
 
-    async def watch() -> None:
-        while (now := time.monotonic() - started) < seconds:
-            watched.append((now, service.memory(), service.descriptors(), service.threads()))
-            await asyncio.sleep(seconds / 100)
+        async def client() -> None:
+            while (now := time.monotonic() - started) < seconds:
+                reply = await asked(service.port, mixed(chance))
+                statuses[reply.status] += 1
+                timed.append((now, reply.seconds))
 
-    async def everything_at_once() -> None:
+        async def watch() -> None:
+            while (now := time.monotonic() - started) < seconds:
+                watched.append((now, service.memory()))
+                await asyncio.sleep(seconds / 200)
+
         await asyncio.gather(watch(), *(client() for _ in range(4)))
 
-    asyncio.run(everything_at_once())
-    figure("B14", "0 replies are 5xx, 0 resets", str(dict(statuses)), max(statuses) < 500 and not statuses[0])
+    asyncio.run(traffic(5))  # so that all has been loaded once
+    before = at_rest(service)
+    timed.clear()
+    watched.clear()
+    asyncio.run(traffic(seconds))
+    after = at_rest(service)
+    figure("B14", f"of {statuses.total():,} replies, 0 are 5xx, 0 resets", str(dict(statuses)),
+           max(statuses) < 500 and not statuses[0])  # fmt: skip
+    figure("B14", "descriptors more than before, 0", after[0] - before[0], after[0] <= before[0])
+    figure("B14", "threads more than before, 0", after[1] - before[1], after[1] <= before[1])
     assert len(timed) > seconds
     if not long():
         return
     kept = [row for row in watched if row[0] > seconds / 3]
     slope = 3_600 * float(np.polyfit([row[0] for row in kept], [row[1] for row in kept], 1)[0])
-    figure("B14", "megabytes an hour after warming up, <= 1", slope, slope <= 1)
-    for place, name in ((2, "descriptors"), (3, "threads")):
-        values = [row[place] for row in kept]
-        figure("B14", f"{name} are flat", str((min(values), max(values))), max(values) - min(values) <= 12)
+    figure("B14", "megabytes an hour after warming up, at most 1", slope, slope <= 1)
     early = p99([took for now, took in timed if seconds / 3 < now < seconds * 2 / 3])
     late = p99([took for now, took in timed if now > seconds * 2 / 3])
-    figure("B14", "p99 drifts <= 10 %", late / early, late / early <= 1.1)
+    figure("B14", "p99 of the last third against the one before, at most 1.1", late / early, late / early <= 1.1)
 
 
 def test_b15_shutdown(island: Settings, tmp_path: Path) -> None:
