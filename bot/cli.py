@@ -19,7 +19,6 @@ from io import TextIOWrapper
 from itertools import chain
 from json import dumps
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -31,6 +30,7 @@ from rich.text import Text
 
 from bot import __version__
 from bot.errors import BotError, SettingsError
+from bot.scratch import scratch_folder
 from bot.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ def serve(
             corpus=corpus, index=index, model=model, host=host, port=port, workers=workers, watch=watch
         )
         if settings.workers > 1:  # before prometheus_client is loaded, which counts for all of them then
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(TemporaryDirectory(prefix="signpost-"))
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(stack.enter_context(scratch_folder()))
         for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # questions are answered side by side instead
             os.environ.setdefault(threads, "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -17,6 +17,7 @@
         +-- SnapshotMissing    nothing was built yet
         +-- SnapshotDamaged    bytes differ from what was published
         +-- SnapshotMismatch   built by another encoder, splitter or version
+        +-- SnapshotTooLarge   does not fit into the memory that is left
         +-- IndexLocked        another process is building
 
 Messages are for a person, say what happened with the value that caused it, and never repeat a question.
@@ -115,6 +116,16 @@ class SnapshotMismatch(SnapshotError):
     def __init__(self, what: str, built: str, now: str) -> None:
         super().__init__(
             f"the snapshot was built with {what} {built}, but {now} is set now: run `signpost index` to rebuild it"
+        )
+
+
+class SnapshotTooLarge(SnapshotError):
+    """To open the snapshot would take more memory than there is."""
+
+    def __init__(self, snapshot: str, needed: int, left: int, limit: int) -> None:
+        super().__init__(
+            f"snapshot {snapshot[:12]} takes about {needed / 1e6:,.0f} MB of memory to open, but of "
+            f"{limit / 1e6:,.0f} MB only {left / 1e6:,.0f} MB are left: give it more, or index fewer documents"
         )
 
 

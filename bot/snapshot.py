@@ -29,9 +29,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -45,10 +43,12 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from bot.documents.content import READERS_VERSION
-from bot.errors import SnapshotDamaged, SnapshotError, SnapshotMismatch, SnapshotMissing
+from bot.errors import SnapshotDamaged, SnapshotError, SnapshotMismatch, SnapshotMissing, SnapshotTooLarge
 from bot.lexical import LEXICAL_VERSION, Lexical, read_terms
 from bot.lists import NameList, name_lists
+from bot.memory import memory_left, memory_limit
 from bot.passages import SPLITTER_VERSION
+from bot.scratch import scratch_folder
 from bot.store import Content, Documents, Passages
 from bot.types import Document, Encoder, Passage
 from bot.vectors import IndexChoice, SentenceVectors, Vectors, open_vectors
@@ -69,8 +69,11 @@ FLAT_FILES = (
 #: What no question needs: always mapped, so that it takes no memory.
 _FOR_BUILDING = "readings.bin"
 
-#: Share of the machine's memory beyond which a snapshot's files are mapped instead of read.
+#: Share of the memory that there may be beyond which a snapshot's files are mapped instead of read.
 _MAPPED_BEYOND = 1 / 16
+
+#: Bytes of memory, beside what is read, for each byte of a file that becomes objects.
+_PARSED = {"documents.json": 5, "headings.json": 5, "vocabulary.json": 5}
 
 #: How a file of tantivy ends, after its footer and the footer's size.
 _TANTIVY = (1337).to_bytes(4, "little")
@@ -292,6 +295,7 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
     :param aim: the passage length that is set now.
     :raises SnapshotDamaged: if a file is missing or differs from what was published.
     :raises SnapshotMismatch: if another encoder or splitter built it.
+    :raises SnapshotTooLarge: if the memory that is left is not enough.
     """
     manifest = read_manifest(folder, snapshot_id)
     check_builder(manifest, built_by(encoder.fingerprint, aim))
@@ -381,13 +385,13 @@ def _open_lexical(files: Mapping[str, Content]) -> Lexical:
 
     The copy can be removed at once, as tantivy keeps the files mapped that it has opened.
     """
-    with tempfile.TemporaryDirectory(prefix="signpost-", ignore_cleanup_errors=True) as copy:
+    with scratch_folder() as copy:
         for name, data in files.items():
             if name.startswith("lexical/"):
                 if not name.endswith(".json"):
                     _check_tantivy(data)
-                (Path(copy) / Path(name).name).write_bytes(data)
-        return Lexical(Path(copy))
+                (copy / Path(name).name).write_bytes(data)
+        return Lexical(copy)
 
 
 def _check_tantivy(data: Content) -> None:
@@ -405,10 +409,13 @@ def checked_files(index: Path, snapshot_id: str, manifest: Manifest) -> dict[str
     """Return the content of every file, each equal to what was published; parsing uses these, not the disk again.
 
     :raises SnapshotDamaged: naming the first file that is not what was published.
+    :raises SnapshotTooLarge: before anything is read, if the memory that is left is not enough.
     """
     folder = index / "snapshots" / snapshot_id
-    size = sum(file.size for file in manifest.files.values())
-    mapped = size > _MAPPED_BEYOND * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    mapped = sum(file.size for file in manifest.files.values()) > _MAPPED_BEYOND * memory_limit()
+    needed = _memory_needed(manifest, mapped)
+    if needed > memory_left():
+        raise SnapshotTooLarge(snapshot_id, needed, memory_left(), memory_limit())
     files = {}
     for name, expected in manifest.files.items():
         if not _FILE.fullmatch(name):
@@ -429,6 +436,13 @@ def checked_files(index: Path, snapshot_id: str, manifest: Manifest) -> dict[str
         if name not in files:
             raise SnapshotDamaged(snapshot_id, f"{name} is not in its manifest")
     return files
+
+
+def _memory_needed(manifest: Manifest, mapped: bool) -> int:
+    """About how many bytes of memory it takes to open a snapshot: what is read, and what is made of it."""
+    read = {name: 0 if mapped or name == _FOR_BUILDING else file.size for name, file in manifest.files.items()}
+    made = {name: times * manifest.files[name].size for name, times in _PARSED.items() if name in manifest.files}
+    return sum(read.values()) + sum(made.values()) + (0 if mapped else read.get("passages.faiss", 0))
 
 
 def _mapped(path: Path) -> mmap:

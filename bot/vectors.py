@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import faiss
@@ -128,7 +131,11 @@ def build_index(rows: npt.NDArray[np.float16], factory: str | None = None) -> tu
     :raises ValueError: if FAISS knows no such index, or cannot build it from so few rows.
     """
     count, dim = rows.shape
+    trusted = factory is None
     factory = factory or chosen_factory(count)
+    fault = f"FAISS cannot build an index {factory!r} of {count:,} passages"
+    if not trusted and not _harmless(factory, dim):
+        raise ValueError(fault)
     faiss.omp_set_num_threads(os.cpu_count() or 1)
     try:
         index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
@@ -137,8 +144,30 @@ def build_index(rows: npt.NDArray[np.float16], factory: str | None = None) -> tu
         for start in range(0, count, _BATCH):
             index.add(rows[start : start + _BATCH].astype(np.float32))
         return index, IndexChoice(FLAT) if factory == FLAT else _tried(index, rows, factory)
-    except RuntimeError as error:
-        raise ValueError(f"FAISS cannot build an index {factory!r} of {count:,} passages") from error
+    except (RuntimeError, MemoryError) as error:
+        raise ValueError(fault) from error
+
+
+#: Builds an index of a few rows and asks it; what FAISS refuses, it may.
+_TRIAL = """
+import sys, faiss, numpy
+rows = numpy.random.default_rng(0).standard_normal((300, int(sys.argv[1])), dtype="float32")
+index = faiss.index_factory(rows.shape[1], sys.argv[2], faiss.METRIC_INNER_PRODUCT)
+index.train(rows)
+index.add(rows)
+index.search(rows[:1], 10)
+"""
+
+
+@lru_cache
+def _harmless(factory: str, dim: int) -> bool:
+    """Whether FAISS builds what a name says, or refuses it with an error: some, such as ``HNSW0``, end the process, or
+    keep it busy for ever."""
+    try:
+        command = [sys.executable, "-P", "-c", _TRIAL, str(dim), factory]
+        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode >= 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def chosen_factory(count: int) -> str:

@@ -165,7 +165,7 @@ def test_index_builds_the_index_that_is_asked_for_and_doctor_shows_it(tmp_path: 
 def test_index_names_an_index_that_faiss_cannot_build_in_one_line(tmp_path: Path, copied: Path) -> None:
     corpus = write_files(tmp_path / "corpus", FILES)
     before = contents(copied)
-    for factory in ("Nope", "IVF99,SQ8", "IDMap,Flat"):
+    for factory in ("Nope", "IVF99,SQ8", "IDMap,Flat", "HNSW0"):
         done = run("index", "--corpus", corpus, "--index", copied, "--index-factory", factory)
         assert_one_line(done, 1, f"FAISS cannot build an index '{factory}' of 5 passages")
     assert contents(copied) == before

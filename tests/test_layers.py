@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "bot"
 
 #: From the first to import to the last. A module may import only from earlier lines.
 ORDER = """
-    types errors settings
+    types errors settings memory scratch
     documents.content documents.canonical documents.builder documents.frontmatter documents.furniture documents.html
     documents.markdown documents.plain documents.zipped documents.sheets documents.office documents.pieces
     documents.lines documents.margins documents.layout documents.paragraphs documents.pdf documents.epub documents.mail

@@ -34,6 +34,7 @@ from bot.errors import (
     SnapshotError,
     SnapshotMismatch,
     SnapshotMissing,
+    SnapshotTooLarge,
 )
 from bot.settings import Settings
 from bot.snapshot import current_id
@@ -48,6 +49,7 @@ _UNREADY: tuple[tuple[type[BotError], str], ...] = (
     (SnapshotMissing, "no index has been built yet"),
     (SnapshotDamaged, "the index is damaged and must be built again"),
     (SnapshotMismatch, "the index was built by another model or version and must be built again"),
+    (SnapshotTooLarge, "the index needs more memory than there is"),
     (ModelError, "the embedding model cannot be used"),
     (BotError, "the service is not set up correctly"),
 )
@@ -72,8 +74,10 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        tried = _in_use(settings.index)
         await _open(app, open_bot)
-        tasks = [asyncio.create_task(_follow(app, open_bot, settings.index))]
+        seen = app.state.bot.snapshot.id if app.state.bot else tried  # not what is in use by now: that may be newer
+        tasks = [asyncio.create_task(_follow(app, open_bot, settings.index, seen))]
         if settings.watch and app.state.watches:
             tasks.append(asyncio.create_task(app.state.reindexer.watch()))
         yield
@@ -128,9 +132,9 @@ async def _open(app: FastAPI, open_bot: Callable[[], Bot]) -> None:
         app.state.fault = next((why for kind, why in _UNREADY if isinstance(error, kind)), _UNREADY[-1][1])
 
 
-async def _follow(app: FastAPI, open_bot: Callable[[], Bot], index: Path) -> None:
-    """Change to each newer snapshot when it is put in use; whoever is being answered keeps the one before."""
-    seen = app.state.bot and app.state.bot.snapshot.id  # not what is in use by now: that may be newer
+async def _follow(app: FastAPI, open_bot: Callable[[], Bot], index: Path, seen: str | None) -> None:
+    """Change to each other snapshot than ``seen`` when it is put in use; whoever is being answered keeps the one
+    before."""
     while True:
         await asyncio.sleep(_FOLLOW_SECONDS)
         now = _in_use(index)

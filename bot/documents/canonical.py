@@ -5,6 +5,9 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from charset_normalizer import from_bytes
 
@@ -77,6 +80,21 @@ def _decode_older(data: bytes) -> str:
     return str(best)
 
 
+#: How many characters each cleaning has removed, while somebody counts.
+_removed: ContextVar[list[int] | None] = ContextVar("removed", default=None)
+
+
+@contextmanager
+def counting() -> Iterator[list[int]]:
+    """Count the characters that :func:`clean` removes because they cannot be seen: a number for each text."""
+    counts: list[int] = []
+    token = _removed.set(counts)
+    try:
+        yield counts
+    finally:
+        _removed.reset(token)
+
+
 def clean(text: str) -> str:
     """Return text in Unicode NFC, with ``\\n`` line ends, plain spaces, and nothing in it that cannot be seen.
 
@@ -84,7 +102,10 @@ def clean(text: str) -> str:
     """
     text = unicodedata.normalize("NFC", text)
     text = _SPACES.sub(" ", _LINE_ENDS.sub("\n", text))
-    text = _STRAY_JOINERS.sub("", _DANGEROUS.sub("", text))
+    text, dangerous = _DANGEROUS.subn("", text)
+    text, stray = _STRAY_JOINERS.subn("", text)
+    if (counts := _removed.get()) is not None:
+        counts.append(dangerous + stray)
     return unicodedata.normalize("NFC", text)
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from bot.types import Block
 
 #: Part of a snapshot's identity: raise it when the same file would be read differently.
-READERS_VERSION = 1
+READERS_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
     """Canonical text, its blocks, and what the file says of itself, by front matter key, as written.
 
-    ``notes`` say, for the operator, what of the file could not be read.
+    ``notes`` say, for the operator, what of the file could not be read, or was left out.
     """
 
     text: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import PurePosixPath
 
-from bot.documents.canonical import decode
+from bot.documents.canonical import counting, decode
 from bot.documents.content import Content
 from bot.documents.epub import read_epub
 from bot.documents.html import read_html
@@ -48,7 +49,10 @@ def read(name: str, data: bytes) -> Content | None:
             "is in an older Office format, or protected by a password: save it as .docx, .pptx or .xlsx"
         )
     if kind is not None:
-        return _READERS[kind](data)
+        with counting() as removed:
+            content = _READERS[kind](data)
+        note = f"{sum(removed):,} characters that cannot be seen were removed"
+        return replace(content, notes=(*content.notes, note)) if sum(removed) else content
     if PurePosixPath(name).suffix.lower() in _READERS:
         raise DocumentError("is something else than its name says")
     return None

@@ -226,7 +226,7 @@ class SignpostChat extends HTMLElement {
     }
     this.$inline = this.hasAttribute("inline");
     const near = this.#setting("lang") || this.closest("[lang]")?.lang || "en";
-    this.$lang = /^[a-z]{2,3}\b/i.exec(near)?.[0].toLowerCase() || "en";
+    this.$lang = /^[a-z]{2,3}\b/.exec(near.toLowerCase())?.[0] || "en";
     const theme = this.#setting("theme");
     if (theme) this.setAttribute("data-theme", theme);
     this.$root = make("div", { class: "root", lang: OPEN[this.$lang] ? this.$lang : "en", dir: this.$lang === "ar" ? "rtl" : "ltr" });
@@ -250,7 +250,7 @@ class SignpostChat extends HTMLElement {
       this.$listen.abort();
       this.$announcer?.remove();
       this.$root.remove();
-      this.$root = this.$panel = this.$launch = this.$ready = this.$begun = this.$announcer = null;
+      this.$root = this.$panel = this.$launch = this.$ready = this.$begun = null;
     });
   }
 

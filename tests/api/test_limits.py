@@ -202,11 +202,13 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "os", SimpleNamespace(cpu_count=lambda: 1))
 
 
-def test_some_work_some_wait_and_the_rest_is_sent_away_at_once() -> None:
+def test_some_work_a_crowd_waits_and_the_rest_is_sent_away_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_MOMENT", 10.0)
+
     async def scenario() -> None:
         works = Works()
         app = Admission(works)
-        most = limits._WORKING_PER_CORE + limits._WAITING
+        most = limits._WORKING_PER_CORE + limits._CROWD
         asking = [asyncio.create_task(sent_to(app)) for _ in range(most + 10)]
         await asyncio.sleep(0.05)
         refused = [task.result() for task in asking if task.done()]
@@ -216,6 +218,34 @@ def test_some_work_some_wait_and_the_rest_is_sent_away_at_once() -> None:
         assert [status for status, _ in await asyncio.gather(*asking)].count(200) == most
         assert works.most == limits._WORKING_PER_CORE
         assert (app._free, len(app._waiting)) == (limits._WORKING_PER_CORE, 0)
+
+    asyncio.run(scenario())
+
+
+def test_when_more_come_than_may_wait_waiting_is_over_until_it_is_calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_MOMENT", 0.3)
+
+    async def scenario() -> None:
+        works = Works()
+        app = Admission(works)
+        working, waiting = limits._WORKING_PER_CORE, limits._CROWD
+        first = [asyncio.create_task(sent_to(app)) for _ in range(working + waiting)]
+        await asyncio.sleep(0.6)
+        assert len(app._waiting) == waiting, "as many as may"
+        assert (await sent_to(app))[0] == 503, "one more"
+        assert len(app._waiting) == waiting
+        await asyncio.sleep(0.6)
+        assert [task.result()[0] for task in first if task.done()] == [503] * waiting, "after a moment"
+        later = asyncio.create_task(sent_to(app))
+        await asyncio.sleep(0.01)
+        assert len(app._waiting) == 1, "nobody was sent away for a moment"
+        app._crowded_until = asyncio.get_running_loop().time() + 0.3
+        assert (await sent_to(app))[0] == 503
+        works.go.set()
+        assert (await later)[0] == 200
+        assert (await sent_to(app))[0] == 200, "who is let in at once waits for nobody"
+        await asyncio.gather(*first)
+        assert (app._free, len(app._waiting)) == (working, 0)
 
     asyncio.run(scenario())
 

@@ -220,6 +220,19 @@ def build_within(index: Path, houses: int, largest: int, told: Connection) -> No
         told.send("")
 
 
+def open_within(index: Path, left: int, told: Connection) -> None:
+    """Open and ask with so many bytes of address space more than are in use; tell the outcome."""
+    virtual = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (virtual + left, virtual + left))
+    words = WordEncoder()
+    try:
+        bot = Bot(words, opened(index, words))
+    except SnapshotError as error:
+        told.send(str(error))
+    else:
+        told.send(asked(bot))
+
+
 class Waiting(WordEncoder):
     """Encodes passages when it is told to."""
 

@@ -8,10 +8,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.battery.supply import parts
+
 #: Cases that have no figure here, and why.
 _NOT_HERE = {
     "B10": "answers are not streamed",
-    "B16": "needs a memory limit from outside (a container); a snapshot that is large is mapped instead of read",
     "D6": "questions are not logged, so that nothing is kept that would have to expire",
     "D7": "tests/widget/test_embedding.py, in every `make test`",
     "D11": "no help card yet: comes with the operators' contacts",
@@ -46,6 +47,15 @@ def main(kept: Path, page: Path) -> None:
             "| case | figure, and what passes | value | form | |",
             "|---|---|---|---|---|",
             *rows,
+            "",
+            "## What it is made of",
+            "",
+            "All that an installation needs, as it was here; for D10. Looking them up among the known faults of others",
+            "takes a network and is not done here: `pip-audit` does it.",
+            "",
+            "| part | version | licence |",
+            "|---|---|---|",
+            *(f"| {one.name} | {one.version} | {one.licence} |" for one in parts().values()),
             "",
         ]
     )

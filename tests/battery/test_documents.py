@@ -719,6 +719,9 @@ def test_c7_unicode(tmp_path: Path, words: Encoder) -> None:
     assert corpus.complete and len(corpus.documents) == 3
     left = [mark for one in corpus.documents for mark in DANGEROUS if mark in one.text]
     figure("C7", "characters left that hide or reorder words", len(left), not left)
+    counted = [re.match(r"([\d,]+) characters that cannot be seen", report.notes[-1]) for report in corpus.reports]
+    exact = [count is not None and int(count[1]) == len(DANGEROUS) for count in counted]
+    figure("C7", "reports that count what was removed, to the character", f"{sum(exact)}/3", sum(exact) == 3)
     publish(corpus.documents, words, tmp_path / "index", aim=160)
     snapshot = open_snapshot(tmp_path / "index", (tmp_path / "index" / "current").read_text().strip(), words, aim=160)
     known = snapshot.lexical

@@ -1,4 +1,5 @@
-"""The battery's cases A1 to A13: what no crash, fault of a disk, damage or change may do to an index."""
+"""The battery's cases A1 to A13 and B16: what no crash, fault of a disk, damage, change or want of memory may do to an
+index."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +44,7 @@ from tests.battery.disk import (
     document,
     in_child,
     open_mutants,
+    open_within,
     opened,
     town,
 )
@@ -394,8 +397,9 @@ def test_a7_all_bad(generations: tuple[Settings, str, str], tmp_path: Path, monk
            [reply.status for reply in replies] == [503, 200, 503, 503])  # fmt: skip
     figure("A7", "the reason", ready["detail"], "damaged" in ready["detail"])
     figure("A7", "seconds to the first reply, 2 or less", first, first <= 2)
-    figure("A7", "openings of each snapshot, 1: no loop", log.count("is damaged: passages.faiss"),
-           alive and log.count("is damaged: passages.faiss") <= 3)  # fmt: skip
+    tries = log.count("is damaged: passages.faiss")
+    figure("A7", "times that it is said, for each of 2 snapshots and for the service: 3, no loop", tries,
+           alive and tries == 3)  # fmt: skip
     figure("A7", "exit code after SIGTERM, 0", service.process.returncode, service.process.returncode == 0)
     figure("A7", "tracebacks, 0", log.count("Traceback"), "Traceback" not in log)
 
@@ -778,3 +782,36 @@ def test_a13_version_matrix(
     figure("A13", f"refused in one line: {said}", "\n".join(lines), right)
     assert build_index(settings).built
     assert open_bot(settings).ask("How fast may a boat go in the harbour?").status == "answered"
+
+
+# --- B16: too little memory -------------------------------------------------------------------------------------------
+
+
+def test_b16_memory_cap(tmp_path: Path, words: Encoder) -> None:
+    """As a process is started with ``ulimit -v``: with enough, with too little, and in a service."""
+    publish(town("blue", 2_000 if long() else 400), words, tmp_path, aim=AIM)
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    opens = in_child(open_within, tmp_path, 32 * size + (256 << 20))
+    figure("B16", "opens and answers where there is enough", opens, opens == "answered")
+    for left in (0, size // 2, size):
+        said = in_child(open_within, tmp_path, left)
+        right = bool(
+            re.search(r"takes about [\d,]+ MB of memory to open, but of [\d,]+ MB only [\d,]+ MB are left", said)
+        )
+        figure("B16", f"refused in one line that names the sizes, with {left / size:.1f} of the index", said,
+               right and "\n" not in said)  # fmt: skip
+
+
+def test_b16_a_service_that_has_too_little(island: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so for as long as it runs, and tries no second time: nobody ends it for its memory."""
+    monkeypatch.setattr("tests.servers.answers", lambda port: True)
+    with serving(island, tmp_path, "tests.battery.cramped") as service:
+        replies = [exchange(service.port, request("GET", path)) for path in ("/health/ready", "/health/live")]
+        replies.append(exchange(service.port, request("POST", "/v1/ask", b'{"question": "How fast may a boat go?"}')))
+        time.sleep(3)
+        alive, log = service.process.poll() is None, service.log.read_text()
+    figure("B16", "ready, live, ask", ", ".join(str(reply.status) for reply in replies),
+           [reply.status for reply in replies] == [503, 200, 503])  # fmt: skip
+    figure("B16", "the reason", json.loads(replies[0].body)["detail"], b"more memory than there is" in replies[0].body)
+    tries = log.count("of memory to open")
+    figure("B16", "tries to open it, 1: no loop", tries, alive and tries == 1)

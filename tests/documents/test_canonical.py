@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.documents.canonical import clean, decode, line, prose
+from bot.documents.canonical import clean, counting, decode, line, prose
+from bot.documents.formats import read
 from bot.errors import DocumentError
 
 #: Letters, marks that compose, joiners, odd spaces, line ends, what hides or reorders words, and anything else.
@@ -42,6 +43,28 @@ def unseen(text: str) -> list[str]:
 def test_cleaning_twice_is_cleaning_once(text: str) -> None:
     for make in (clean, prose, line):
         assert make(make(text)) == make(text)
+
+
+def test_what_cannot_be_seen_is_counted() -> None:
+    with counting() as removed:
+        assert clean("har\u202ebour\u200b a\u200db \tof\r\nstone") == "harbour ab  of\nstone"
+        clean("क्\u200dष")
+    assert sum(removed) == 3
+    clean("har\u202ebour")
+    assert sum(removed) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.txt", "The har\u202ebour\u200b is deep."), ("a.md", "# Har\xadbour\n\nIt is\ufeff deep."),
+     ("a.html", "<h1>Har&shy;bour</h1><p>It is &#x202e;deep.")],
+)  # fmt: skip
+def test_the_operator_is_told_how_much_could_not_be_seen(name: str, text: str) -> None:
+    content = read(name, text.encode())
+    assert content is not None
+    assert content.notes == ("2 characters that cannot be seen were removed",)
+    plain = read("a.txt", b"The harbour is deep.")
+    assert plain is not None and plain.notes == ()
 
 
 @settings(deadline=None)

@@ -30,10 +30,9 @@ UNDECIDED: Mapping[str, str] = {
     "overlapped by another element": "it is scrolled out of the log, below the composer; decided where it is in view",
 }
 
-RUN = """async (contrast) => {
-    const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-    const only = contrast ? { type: "rule", values: ["color-contrast"] } : { type: "tag", values: tags };
-    const rules = contrast ? {} : { "target-size": { enabled: true } };
+RUN = """async () => {
+    const only = { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] };
+    const rules = { "target-size": { enabled: true } };
     const found = await axe.run(document, { runOnly: only, rules, resultTypes: ["violations", "incomplete"] });
     const told = (results) => results.flatMap((one) => one.nodes.map((node) =>
         one.id + ": " + node.target.flat().join(" ") + " " + node.html.slice(0, 90) + " " + node.failureSummary));
@@ -41,20 +40,20 @@ RUN = """async (contrast) => {
 }"""
 
 
-def faults(page: Page, contrast: bool = False) -> list[str]:
+def faults(page: Page) -> list[str]:
     """Return what axe finds wrong, and what it could not decide and nobody has explained."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
     violations: list[str]
-    violations, incomplete = json.loads(page.evaluate(RUN, contrast))
+    violations, incomplete = json.loads(page.evaluate(RUN))
     return violations + ["undecided " + one for one in incomplete if not any(known in one for known in UNDECIDED)]
 
 
 def both(page: Page, state: str) -> list[str]:
-    """Return what is wrong in a state: all rules in the light, and in the dark the one that colours can break."""
+    """Return what is wrong in a state, in the light and in the dark."""
     found = faults(page)
     page.emulate_media(color_scheme="dark")
-    found += ["dark " + one for one in faults(page, contrast=True)]
+    found += ["dark " + one for one in faults(page)]
     page.emulate_media(color_scheme="light")
     return [f"{state}: {one}" for one in found]
 
@@ -314,7 +313,7 @@ def test_forced_colours_lose_nothing(answered: Page) -> None:
     )
     assert send != ground
     # axe takes this button's colours from its style sheet, not from the system, and says that it cannot tell
-    assert [one for one in faults(answered, contrast=True) if 'part="send"' not in one] == []
+    assert [one for one in faults(answered) if 'part="send"' not in one] == []
     answered.keyboard.press("Escape")
     launch = in_widget(answered, f"{style} return [style('.launch').borderTopColor, style('.launch').backgroundColor]")
     assert launch[0] != launch[1], "the launcher has no visible edge"

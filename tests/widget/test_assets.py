@@ -40,7 +40,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 HOST = '<!doctype html><html lang="en"><title>Site</title><link rel="icon" href="data:,"><body><p>Hello</p>'
 
 #: Most bytes of the widget on its way to a person.
-MOST = 12_288
+MOST = 12_000
 
 
 @pytest.fixture(scope="module")

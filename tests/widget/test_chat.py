@@ -6,12 +6,13 @@ import json
 import re
 import socket
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Locator, Route, ViewportSize, expect
+from playwright.sync_api import Browser, Locator, Response, Route, ViewportSize, expect
 
 from bot.widget.pages import long_date
 from tests.widget.conftest import Site
@@ -299,25 +300,35 @@ def test_feedback_is_counted_and_can_be_taken_back(visit: Visit) -> None:
         found = re.findall(r'^signpost_feedback_total\{(.*?status="answered".*?)\} ([\d.]+)', text, re.M)
         return {re.findall('helpful="(.*?)"', labels)[0]: float(count) for labels, count in found}
 
-    def press(name: str) -> dict[str, Any]:
-        with visit.page.expect_response("**/v1/feedback") as reply:
-            visit.button(name).click()
-        assert reply.value.status == 204
-        body: dict[str, Any] = json.loads(reply.value.request.post_data or "")
+    def press(name: str) -> list[bool | None]:
+        """Return the verdicts that leave the browser, each with nothing but the status of the answer."""
+        sent: list[bool | None] = []
+
+        def note(response: Response) -> None:
+            if response.url.endswith("/v1/feedback") and response.request.method == "POST":
+                body = json.loads(response.request.post_data or "")
+                assert (response.status, body.pop("status"), list(body)) == (204, "answered", ["helpful"])
+                sent.append(body["helpful"])
+
+        visit.page.on("response", note)
+        visit.button(name).click()
+        visit.page.wait_for_load_state("networkidle")
+        visit.page.wait_for_timeout(300)
+        visit.page.remove_listener("response", note)
         pressed.append([visit.button(each).get_attribute("aria-pressed") for each in ("Helpful", "Not helpful")])
-        return body
+        return sent
 
     visit.begin()
     visit.ask(HOTLINES)
     pressed: list[list[str | None]] = []
     before = counts()
     assert visit.button("Helpful").get_attribute("aria-pressed") == "false"
-    assert press("Helpful") == {"status": "answered", "helpful": True}
-    assert press("Not helpful") == {"status": "answered", "helpful": False}
-    assert press("Not helpful") == {"status": "answered", "helpful": None}
+    assert press("Helpful") == [True]
+    assert press("Not helpful") == [None, False], "what was said before is taken back first"
+    assert press("Not helpful") == [None]
     assert pressed == [["true", "false"], ["false", "true"], ["false", "false"]]
     after = counts()
-    assert {name: after[name] - before.get(name, 0) for name in after} == {"yes": 1, "no": 1, "withdrawn": 1}
+    assert {name: after[name] - before.get(name, 0) for name in after} == {"yes": 1, "no": 1, "withdrawn": 2}
 
 
 def test_nobody_is_asked_if_it_helped_where_nobody_counts(visit: Visit) -> None:
@@ -405,6 +416,21 @@ def test_the_time_that_the_service_names_is_waited_for(visit: Visit, status: int
     again.click()
     expect(visit.last.locator(".status")).to_have_text("Answer")
     assert len(visit.asked) == 2
+
+
+def test_the_time_to_wait_may_be_a_date(visit: Visit) -> None:
+    visit.begin()
+    for when, told in (
+        (format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True), r"^You can try again in [78]\d s$"),
+        (format_datetime(datetime.now(UTC) + timedelta(days=2), usegmt=True), r"^You can try again in (600|59\d) s$"),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "^Try again$"),
+        ("soon", "^Try again$"),
+        ("-5", "^Try again$"),
+    ):
+        visit.refuse(503, wait=when)
+        visit.send(HOTLINES)
+        expect(visit.last.get_by_role("button")).to_have_text(re.compile(told))
+        visit.page.evaluate("document.querySelector('signpost-chat').restart()")
 
 
 def test_an_error_is_an_alert_once(visit: Visit) -> None:
@@ -560,6 +586,55 @@ def test_asking_on_its_own_may_fail_and_the_conversation_goes_on(visit: Visit, b
     visit.send(MODEL)
     expect(visit.turns).to_have_count(3)
     expect(visit.last.locator(".status")).to_have_text("Answer", timeout=3_000)
+
+
+def test_an_answer_stays_when_asking_on_its_own_fails(visit: Visit) -> None:
+    visit.begin()
+    visit.ask(HOTLINES)
+    visit.ask(COUNTRIES)
+    answer = visit.last.locator("[part=quote]").text_content() or ""
+    visit.button("Helpful").last.click()
+    visit.cut()
+    for button in ("Ask it on its own", "Try again"):
+        visit.button(button).click()
+        expect(visit.last.get_by_role("alert")).to_have_count(1)
+        expect(visit.last.locator("[part=quote]")).to_have_text(answer)
+        expect(visit.button("Helpful").last).to_have_attribute("aria-pressed", "true")
+        expect(visit.button("Try again")).to_have_count(1)
+    visit.mend()
+    with visit.page.expect_response("**/v1/ask"):
+        visit.button("Try again").click()
+    expect(visit.last.get_by_role("alert")).to_have_count(0)
+    expect(visit.last.locator(".status")).to_have_count(1)
+    assert visit.asked[-1] == {"question": COUNTRIES, "turns": []}
+
+
+@pytest.mark.parametrize("again", ["opened", "online"])
+def test_a_beginning_that_failed_is_tried_again_but_not_at_once(visit: Visit, again: str) -> None:
+    def retry() -> None:
+        if again == "online":
+            visit.page.evaluate("dispatchEvent(new Event('online'))")
+        else:
+            visit.page.keyboard.press("Escape")
+            visit.open()
+
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.url))
+    visit.refuse(503, of="suggestions")
+    visit.go()
+    for count in (1, 2):
+        with visit.page.expect_response("**/v1/suggestions"):
+            visit.open() if count == 1 else retry()
+        visit.page.wait_for_timeout(300)
+        assert len([url for url in asked if url.endswith("/v1/suggestions")]) == count
+    visit.mend("suggestions")
+    retry()
+    expect(visit.page.get_by_text("For example:")).to_be_visible()
+    for _ in range(3):
+        retry()
+    visit.page.wait_for_timeout(300)
+    expect(visit.page.get_by_text("For example:")).to_have_count(1)
+    assert len([url for url in asked if url.endswith("/v1/suggestions")]) == 3, "what was had is not asked for again"
 
 
 # --- C10-C12: starting over, limits, privacy -------------------------------------------------------------------------
@@ -757,12 +832,12 @@ def test_a_question_that_failed_is_no_part_of_the_conversation(visit: Visit) -> 
 
 def test_each_answer_is_announced_once_outside_the_shadow_root(visit: Visit) -> None:
     visit.go()
+    visit.open()
     announcer = visit.page.locator("body > [data-signpost-announcer]")
     expect(announcer).to_have_count(1)
     expect(announcer).to_have_text("")
     expect(announcer).to_have_attribute("aria-live", "polite")
     visit.hear()
-    visit.open()
     for number, question in enumerate([HOTLINES, HOTLINES, NOWHERE], 1):
         visit.ask(question)
         visit.page.wait_for_function(f"window.heard.length >= {number}")
@@ -1020,8 +1095,8 @@ def test_a_conversation_goes_along_where_the_site_asks_for_it(visit: Visit) -> N
     first = visit.ask(HOTLINES)
     assert stored(visit) == [1, 0]
     visit.go("data-remember", path="/another")
-    visit.hear()
     visit.open()
+    visit.hear()
     expect(visit.turns).to_have_count(1)
     expect(visit.last.locator("[part=quote]")).to_have_text(QUOTE)
     expect(visit.last.locator("article").first.locator("mark")).to_have_text(QUOTE)
@@ -1097,8 +1172,8 @@ def test_it_can_be_taken_off_the_page_and_put_back(visit: Visit) -> None:
     visit.page.evaluate("window.widget = document.querySelector('signpost-chat'); widget.remove()")
     expect(visit.page.locator("[data-signpost-announcer]")).to_have_count(0)
     visit.page.evaluate("document.body.append(window.widget)")
-    expect(visit.page.locator("[data-signpost-announcer]")).to_have_count(1)
     visit.open()
+    expect(visit.page.locator("[data-signpost-announcer]")).to_have_count(1)
     expect(visit.turns).to_have_count(0)
     visit.ask(COUNTRIES)
     expect(visit.turns).to_have_count(1)
@@ -1159,17 +1234,17 @@ def test_two_script_tags_make_one_widget(visit: Visit) -> None:
     visit.go(body=f'<script src="{visit.service}/widget/signpost-chat.js" defer></script>')
     expect(visit.launcher).to_have_count(1)
     expect(visit.page.locator("signpost-chat")).to_have_count(1)
-    expect(visit.page.locator("[data-signpost-announcer]")).to_have_count(1)
     visit.open()
+    expect(visit.page.locator("[data-signpost-announcer]")).to_have_count(1)
     visit.ask(HOTLINES)
 
 
 def test_two_widgets_on_one_page_do_not_mix(visit: Visit) -> None:
     visit.go(body='<signpost-chat inline id="one"></signpost-chat><signpost-chat id="two"></signpost-chat>')
     one, two = visit.page.locator("#one"), visit.page.locator("#two")
-    expect(visit.page.locator("[data-signpost-announcer]")).to_have_count(2)
     two.locator("[part=launcher]").click()
     expect(two.get_by_label("Your question")).to_be_focused()
+    expect(visit.page.locator("[data-signpost-announcer]")).to_have_count(2)
     one.get_by_label("Your question").fill(HOTLINES)
     one.get_by_label("Your question").press("Enter")
     expect(one.locator("[part=quote]")).to_have_text(QUOTE)

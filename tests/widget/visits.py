@@ -141,7 +141,11 @@ class Visit:
     # --- the network ---
 
     def refuse(
-        self, status: int, body: str = '{"error":"x","detail":"y","request_id":"z"}', wait: int = 0, of: str = "ask"
+        self,
+        status: int,
+        body: str = '{"error":"x","detail":"y","request_id":"z"}',
+        wait: int | str = 0,
+        of: str = "ask",
     ) -> None:
         """From now on have questions, or what else is fetched, answered like this."""
         headers = {
