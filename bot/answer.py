@@ -10,6 +10,7 @@ from bot.explain import explain_answer
 from bot.language import NAMES
 from bot.query import Query
 from bot.snapshot import Snapshot
+from bot.store import Documents
 from bot.types import Answer, Citation, CitedPassage, Document, Hit, Links, Passage, Quote, Span
 
 #: A text fragment names this many words at each end of the quote; one that is no longer is named whole.
@@ -80,10 +81,9 @@ def _cite(hit: Hit, hits: Sequence[Hit], snapshot: Snapshot) -> CitedPassage:
     marked = passage.sentences[hit.best_sentence]
     return CitedPassage(
         hit=hit,
-        citation=cite(passage, snapshot.documents[passage.document], marked, others),
+        citation=cite(passage, snapshot.documents, marked, others),
         elsewhere=tuple(
-            cite(other, snapshot.documents[other.document], _same_sentence(passage, marked, other))
-            for other in hit.elsewhere
+            cite(other, snapshot.documents, _same_sentence(passage, marked, other)) for other in hit.elsewhere
         ),
         highlights=(Span(marked.start - passage.start, marked.end - passage.start),),
     )
@@ -96,23 +96,26 @@ def _same_sentence(passage: Passage, marked: Span, other: Passage) -> Span:
     return other.sentences[texts.index(words) if words in texts else 0]
 
 
-def cite(passage: Passage, document: Document, marked: Span, others: Sequence[Span] = ()) -> Citation:
+def cite(passage: Passage, documents: Documents, marked: Span, others: Sequence[Span] = ()) -> Citation:
     """Say where a passage stands; a link into the source points at the marked sentence.
 
     :param others: stretches of the document that the same answer cites.
     """
+    record = documents.record(passage.document)
     return Citation(
-        document=document.id,
-        sha256=document.sha256,
+        document=record.id,
+        sha256=record.sha256,
         start=passage.start,
         end=passage.end,
         headings=passage.headings,
         page=passage.page,
-        source=document.source,
+        source=record.source,
         links=Links(
             viewer=viewer_link(passage.document, Span(passage.start, passage.end), others),
-            source=document.source.url,
-            source_at_passage=_link_into_source(document, passage, marked),
+            source=record.source.url,
+            source_at_passage=None
+            if record.source.url is None
+            else _link_into_source(record.source.url, documents, passage, marked),
         ),
     )
 
@@ -129,14 +132,13 @@ def viewer_link(document: str, place: Span, others: Sequence[Span] = ()) -> str:
     )
 
 
-def _link_into_source(document: Document, passage: Passage, marked: Span) -> str | None:
+def _link_into_source(url: str, documents: Documents, passage: Passage, marked: Span) -> str | None:
     """Return the source's URL with what leads into it: words, else the page of a PDF, else the heading's anchor."""
-    url = document.source.url
-    if url is None or "#" in url:
-        return _with_words(url, document, marked) if url is not None else None
-    if document.id.lower().endswith(".pdf"):
+    if passage.document.lower().endswith(".pdf") and "#" not in url:
         return f"{url}#page={passage.page}" if passage.page is not None else None  # RFC 8118
-    return _with_words(url, document, marked) or _with_anchor(url, document, passage)
+    document = documents[passage.document]
+    words = _with_words(url, document, marked)
+    return words if words or "#" in url else _with_anchor(url, document, passage)
 
 
 def _with_words(url: str, document: Document, marked: Span) -> str | None:

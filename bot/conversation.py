@@ -189,7 +189,7 @@ def _lent(
 
 def _read(passage: Passage, snapshot: Snapshot) -> str:
     """A passage with its title and headings."""
-    return context_of(snapshot.documents[passage.document].source.title, passage.headings) + passage.text
+    return context_of(snapshot.documents.record(passage.document).source.title, passage.headings) + passage.text
 
 
 def _new_words(text: str, known: Set[str], held: Set[str] | None = None) -> tuple[str, ...]:

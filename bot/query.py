@@ -116,11 +116,11 @@ def _mended(word: str, snapshot: Snapshot, encoder: Encoder) -> str | None:
     if len(folded) < _SHORTEST_MENDED or not folded.isalpha() or _is_whole(word, encoder):
         return None
     slips = 2 if len(folded) >= _TWO_SLIPS_FROM else 1
-    words = snapshot.vocabulary.words
-    near = process.extract(folded, words.keys(), scorer=OSA.distance, score_cutoff=slips, limit=20)
+    words = snapshot.vocabulary.beginning_with(folded[0], len(folded) - slips, len(folded) + slips)
+    near = process.extract(folded, words, scorer=OSA.distance, score_cutoff=slips, limit=20)
     likely = [
-        (distance, -words[found], found)
+        (distance, -snapshot.vocabulary.words[found], found)
         for found, distance, _ in near
-        if found[0] == folded[0] and len(found) >= _SHORTEST_MENDED and not found.isdigit()
+        if len(found) >= _SHORTEST_MENDED and not found.isdigit()
     ]
     return min(likely)[2] if likely else None

@@ -34,7 +34,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from mmap import ACCESS_READ, MADV_DONTNEED, mmap
+from mmap import MADV_DONTNEED
 from pathlib import Path
 
 import faiss
@@ -49,7 +49,7 @@ from bot.lists import NameList, name_lists
 from bot.memory import memory_left, memory_limit
 from bot.passages import SPLITTER_VERSION
 from bot.scratch import scratch_folder
-from bot.store import Content, Documents, Passages
+from bot.store import Content, Documents, Mapped, Passages
 from bot.types import Document, Encoder, Passage
 from bot.vectors import IndexChoice, SentenceVectors, Vectors, open_vectors
 from bot.vocabulary import Vocabulary
@@ -325,6 +325,7 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
             lexical.search(read_terms([canary.question], encoder.pieces)[0], 1)
             if not len(passages) or nearest_row(vectors, encoder, canary.question) != canary.passage:
                 raise SnapshotDamaged(snapshot_id, "a canary question no longer finds its passage")
+    _let_go(files)
     document_rows = np.zeros((len(passages), 2), dtype=np.int64)
     for run in rows.values():
         document_rows[run.start : run.stop] = run.start, run.stop
@@ -424,18 +425,24 @@ def checked_files(index: Path, snapshot_id: str, manifest: Manifest) -> dict[str
         try:
             if path.stat().st_size != expected.size:
                 raise SnapshotDamaged(snapshot_id, f"{name} has {path.stat().st_size:,} bytes, not {expected.size:,}")
-            content = _mapped(path) if (mapped or name == _FOR_BUILDING) and expected.size else path.read_bytes()
+            content = Mapped.of(path) if (mapped or name == _FOR_BUILDING) and expected.size else path.read_bytes()
         except OSError as error:
             raise SnapshotDamaged(snapshot_id, f"{name}: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != expected.sha256:
             raise SnapshotDamaged(snapshot_id, f"{name} is not what was published")
-        if isinstance(content, mmap):
-            content.madvise(MADV_DONTNEED)  # reading it for the digest has filled the memory with it
         files[name] = content
+    _let_go(files)
     for name in FLAT_FILES:
         if name not in files:
             raise SnapshotDamaged(snapshot_id, f"{name} is not in its manifest")
     return files
+
+
+def _let_go(files: Mapping[str, Content]) -> None:
+    """What is mapped is in memory once it was checked; no question may ever need most of it."""
+    for content in files.values():
+        if isinstance(content, Mapped):
+            content.madvise(MADV_DONTNEED)
 
 
 def _memory_needed(manifest: Manifest, mapped: bool) -> int:
@@ -443,11 +450,6 @@ def _memory_needed(manifest: Manifest, mapped: bool) -> int:
     read = {name: 0 if mapped or name == _FOR_BUILDING else file.size for name, file in manifest.files.items()}
     made = {name: times * manifest.files[name].size for name, times in _PARSED.items() if name in manifest.files}
     return sum(read.values()) + sum(made.values()) + (0 if mapped else read.get("passages.faiss", 0))
-
-
-def _mapped(path: Path) -> mmap:
-    with open(path, "rb") as file:
-        return mmap(file.fileno(), 0, access=ACCESS_READ)
 
 
 def nearest_row(vectors: Vectors, encoder: Encoder, question: str) -> int:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from mmap import mmap
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 from typing import Any, TypeAlias, overload
 
 import numpy as np
@@ -26,8 +28,31 @@ from pydantic import TypeAdapter
 
 from bot.types import Block, Document, Passage, Source, Span
 
+
+class Mapped(mmap):
+    """A file's content, in memory as far as it was looked at; open, so that rows can be read and not stay there."""
+
+    descriptor: int
+
+    @classmethod
+    def of(cls, path: Path) -> Mapped:
+        """Map a file, which must not be empty."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            made = cls(descriptor, 0, access=ACCESS_READ)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        made.descriptor = descriptor
+        return made
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
 #: What a file holds: read, or mapped where it is large.
-Content: TypeAlias = bytes | mmap
+Content: TypeAlias = bytes | Mapped
 
 #: One passage: number of its document; its offsets; its bytes in ``texts.bin``; number of its heading trail; its page,
 #: 0 for none; the number of its first sentence.
@@ -308,3 +333,21 @@ def array(content: Content, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     if found != dtype or columns_first or len(content) != head.tell() + math.prod(shape) * found.itemsize:
         raise ValueError(f"holds {found} in {shape}, or is cut")
     return np.frombuffer(content, dtype, count=math.prod(shape), offset=head.tell()).reshape(shape)
+
+
+def rows_of(stored: npt.NDArray[Any], rows: npt.NDArray[np.int64], content: Content) -> npt.NDArray[Any]:
+    """Return some rows of the array in a file.
+
+    Of a mapped one the system would keep in memory whatever stands around each row that is looked at, and soon all.
+    """
+    if not isinstance(content, Mapped):
+        found: npt.NDArray[Any] = stored[rows]
+        return found
+    found = np.empty((len(rows), *stored.shape[1:]), stored.dtype)
+    size, before = stored.strides[0], len(content) - stored.nbytes
+    ends = [*(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)] if len(rows) else []
+    for first, last in pairwise([0, *ends]):
+        run = found[first:last]
+        if os.preadv(content.descriptor, [run.data], before + int(rows[first]) * size) < run.nbytes:
+            raise OSError("a file of the snapshot in use was cut")
+    return found

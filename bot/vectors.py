@@ -22,7 +22,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from bot.store import Content, array
+from bot.store import Content, array, rows_of
 from bot.types import Embeddings
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -75,10 +75,13 @@ class Vectors:
 
     :param index: FAISS index over the same rows, inner product.
     :param rows: shape ``(passages, dim)``, float16.
+    :param content: the file that holds the rows, if one does.
     """
 
-    def __init__(self, index: faiss.Index, rows: npt.NDArray[np.float16], choice: IndexChoice) -> None:
-        self._index, self.stored, self._choice = index, rows, choice
+    def __init__(
+        self, index: faiss.Index, rows: npt.NDArray[np.float16], choice: IndexChoice, content: Content = b""
+    ) -> None:
+        self._index, self.stored, self._choice, self._content = index, rows, choice, content
         self.dim = rows.shape[1]
 
     def __len__(self) -> int:
@@ -86,7 +89,9 @@ class Vectors:
 
     def of(self, rows: Rows | slice) -> Floats:
         """Return the vectors of some passages, one row for each."""
-        return self.stored[rows].astype(np.float32)
+        found = self.stored[rows] if isinstance(rows, slice) else rows_of(self.stored, rows, self._content)
+        vectors: Floats = found.astype(np.float32)
+        return vectors
 
     def nearest(self, vector: Floats, count: int, only: Rows | None = None) -> Rows:
         """Return the passages nearest to a vector, best first.
@@ -234,14 +239,14 @@ def open_vectors(index: faiss.Index, rows: Content, choice: IndexChoice) -> Vect
         or not 0 <= choice.cells <= _CELLS_LOOKED_INTO[-1]
     ):
         raise ValueError("the vectors do not fit each other")
-    return Vectors(index, stored, choice)
+    return Vectors(index, stored, choice, rows)
 
 
 class SentenceVectors:
     """One vector for each sentence, in 8 bits a dimension. Threads may share one."""
 
     def __init__(self, rows: Content) -> None:
-        self.stored = array(rows, np.int8)
+        self.stored, self._content = array(rows, np.int8), rows
         if self.stored.ndim != 2 or self.stored.shape[1] <= SCALE_BYTES:
             raise ValueError("the sentences' vectors have another form")
 
@@ -251,7 +256,7 @@ class SentenceVectors:
 
     def of(self, rows: Rows | slice) -> Floats:
         """Return the vectors of some sentences, one row for each, of length about 1."""
-        chosen = self.stored[rows]
+        chosen = self.stored[rows] if isinstance(rows, slice) else rows_of(self.stored, rows, self._content)
         scales = np.ascontiguousarray(chosen[:, -SCALE_BYTES:]).view("<f4")
         vectors: Floats = chosen[:, :-SCALE_BYTES].astype(np.float32) * scales
         return vectors

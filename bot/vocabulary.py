@@ -11,6 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from bot.folding import fold
 
@@ -26,12 +27,24 @@ _SHORTEST, _LONGEST = 3, 8  # letters of a short form made of initials
 _FORMS = 3  # long forms kept for each short one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Vocabulary:
     """``words`` are folded, with how often they occur; ``short_forms`` lead, folded, to long forms, likeliest first."""
 
     words: Mapping[str, int]
     short_forms: Mapping[str, tuple[str, ...]]
+
+    def beginning_with(self, letter: str, shortest: int, longest: int) -> list[str]:
+        """Return the words that begin with a letter and have so many letters, shorter ones first."""
+        lengths = range(shortest, longest + 1)
+        return [word for length in lengths for word in self._groups.get((letter, length), ())]
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, int], list[str]]:
+        groups: dict[tuple[str, int], list[str]] = defaultdict(list)
+        for word in self.words:
+            groups[word[0], len(word)].append(word)
+        return dict(groups)
 
 
 @dataclass(frozen=True, slots=True)

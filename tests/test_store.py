@@ -6,7 +6,6 @@ import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.store import Content, Documents, Passages, array, npy, stored
+from bot.store import Content, Documents, Mapped, Passages, array, npy, stored
 from bot.types import Block, Document, Passage, Source, Span
 
 #: Paragraphs of documents by name; letters of one to four bytes, written from either side, joined, and none at all.
@@ -211,8 +210,7 @@ def test_mapped_files_give_what_read_ones_give(tmp_path: Path) -> None:
     mapped: dict[str, Content] = {}
     for name, data in stored(written_documents, expected, readings_of(written_documents)):
         (tmp_path / name).write_bytes(data)
-        with open(tmp_path / name, "rb") as file:
-            mapped[name] = mmap(file.fileno(), 0, access=ACCESS_READ)
+        mapped[name] = Mapped.of(tmp_path / name)
     documents, passages = opened(mapped)
     assert tuple(documents.values()) == written_documents
     assert tuple(passages) == expected

@@ -139,8 +139,7 @@ def passage(passage_id: str, bot: CurrentBot) -> OnePassageOut:
     found = bot.snapshot.passage(passage_id)
     if found is None:
         raise PassageNotFound
-    source = bot.snapshot.documents[found.document]
-    return OnePassageOut.of(found, cite(found, source, Span(found.start, found.end)))
+    return OnePassageOut.of(found, cite(found, bot.snapshot.documents, Span(found.start, found.end)))
 
 
 @v1.get("/suggestions", operation_id="suggestions", responses=_UNREADY)

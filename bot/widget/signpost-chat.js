@@ -55,7 +55,7 @@ const EN = {
   alone: "Ask it on its own",
   unknown: "Words that the documents never use: {words}.",
   try_other: "Try other words, or a shorter question.",
-  try_these: "Questions that the documents answer:",
+  try_these: "These have an answer:",
   offline: "You are offline. Your question is kept.",
   network: "The service cannot be reached. Your question is kept.",
   busy: "Too many questions came at once. Please wait a little.",
