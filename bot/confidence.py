@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 
@@ -89,8 +89,7 @@ class Calibration:
 
     def confidence(self, signals: Signals) -> float:
         """Return the probability, 0 to 1, that the passages answer the question."""
-        values = asdict(signals) | {"constant": 1.0}
-        evidence = sum(weight * values[name] for name, weight in self.weights.items())
+        evidence = self.weights["constant"] + sum(self.weights[name] * getattr(signals, name) for name in SIGNALS)
         return 1 / (1 + math.exp(-max(-_SUREST, min(_SUREST, evidence))))
 
     def status(self, confidence: float) -> Status:

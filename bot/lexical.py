@@ -176,9 +176,10 @@ class Lexical:
         index.register_tokenizer("split", _SPLIT)
         index.reload()
         self._searcher = index.searcher()
+        self._count = int(self._searcher.num_docs)
 
     def __len__(self) -> int:
-        return int(self._searcher.num_docs)
+        return self._count
 
     def search(
         self,
@@ -193,10 +194,10 @@ class Lexical:
         :param lent: other terms, each with what a full match of them adds; the sum may then be more than 1.
         :param documents: ids of the only documents to look in; ``None`` for all.
         """
-        if documents == [] or not len(self):
+        if documents == [] or not self._count:
             return _NOTHING
         clauses = [clause for some, share in ((terms, 1.0), *lent) for clause in self._clauses(some, share)]
-        telling = self._telling(clauses)
+        telling = self._telling(clauses) if documents is None else clauses
         rows, scores = self._best(telling, limit, self._only("document", documents))
         if len(telling) < len(clauses) and len(rows):
             rows, scores = self._best(clauses, len(rows), self._only("row", rows.tolist()))
@@ -204,12 +205,13 @@ class Lexical:
 
     def _clauses(self, terms: Terms, share: float) -> Iterator[_Clause]:
         for reading, weight in READINGS.items():
-            asked = dict.fromkeys(getattr(terms, reading))
-            ceiling = _CEILING * sum(self.idf(term, reading) for term in asked)
-            for term in asked:
+            counts = {term: self._searcher.doc_freq(reading, term) for term in getattr(terms, reading)}
+            ceiling = _CEILING * sum(map(self._idf, counts.values()))
+            for term, count in counts.items():
+                if not count:
+                    continue
                 clause = Query.term_query(self._schema, reading, term, index_option="freq")
-                query = Query.boost_query(clause, share * weight / ceiling)
-                yield _Clause(query, self._searcher.doc_freq(reading, term))
+                yield _Clause(Query.boost_query(clause, share * weight / ceiling), count)
 
     @staticmethod
     def _telling(clauses: Sequence[_Clause]) -> list[_Clause]:
@@ -246,8 +248,10 @@ class Lexical:
 
     def idf(self, term: str, reading: str = "words") -> float:
         """Return how much a term tells passages apart: Lucene's idf, more than 0; rare is high, unknown is highest."""
-        count = self._searcher.doc_freq(reading, term)
-        return math.log(1 + (len(self) - count + 0.5) / (count + 0.5))
+        return self._idf(self._searcher.doc_freq(reading, term))
+
+    def _idf(self, count: int) -> float:
+        return math.log(1 + (self._count - count + 0.5) / (count + 0.5))
 
     def knows(self, term: str) -> bool:
         """Whether any passage, title or heading holds the term."""

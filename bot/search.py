@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import TypeAlias
@@ -124,8 +124,10 @@ def search(
 
     def hit(number: int) -> Hit:
         passage = snapshot.passages[rows[number]]
-        marked = _mark(query, passage, sentences.cosines_of(number), scores[number], float(bonus[number]))
-        return replace(marked, elsewhere=tuple(snapshot.passages[rows[other]] for other in places[number]))
+        elsewhere = tuple(snapshot.passages[rows[other]] for other in places[number])
+        best, gain = _marked(query, passage, sentences.cosines_of(number))
+        parts = _scores(scores[number], float(bonus[number]) + gain, sentences.cosines_of(number)[best])
+        return Hit(passage, parts, best, elsewhere)
 
     hits = {number: hit(number) for number in islice(places, _REREAD)} if query.kind in PLAIN_KINDS else {}
     ranked = {number: hits[number].scores.total if number in hits else float(totals[number]) for number in places}
@@ -266,8 +268,8 @@ def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats, sent
     )
 
 
-def _mark(query: Query, passage: Passage, cosines: Floats, parts: Floats, bonus: float) -> Hit:
-    """Choose the sentence of a passage that answers best.
+def _marked(query: Query, passage: Passage, cosines: Floats) -> tuple[int, float]:
+    """Choose the sentence of a passage that answers best; return its number, and what the passage gains by it.
 
     It is near in meaning, has the question's rarer words, and holds the kind of thing that is asked for.
 
@@ -275,8 +277,7 @@ def _mark(query: Query, passage: Passage, cosines: Floats, parts: Floats, bonus:
     """
     entry = query.lookup.entry if query.lookup is not None and query.lookup.is_in(passage) else None
     if entry is not None and entry in passage.sentences:
-        number = passage.sentences.index(entry)
-        return Hit(passage, _scores(parts, bonus, cosines[number]), number)
+        return passage.sentences.index(entry), 0.0
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
     asked = query.about
     shared = [asked & quoted_terms(sentence) for sentence in sentences]
@@ -287,9 +288,7 @@ def _mark(query: Query, passage: Passage, cosines: Floats, parts: Floats, bonus:
         held = np.array([_holds(sentence, query.kind) for sentence in sentences])
         scores += MARK_KIND_WEIGHTS[query.kind] * held
     best = int(scores.argmax())
-    if query.kind in PLAIN_KINDS and _holds(sentences[best], query.kind):
-        bonus += KIND_WEIGHT
-    return Hit(passage, _scores(parts, bonus, cosines[best]), best)
+    return best, KIND_WEIGHT if query.kind in PLAIN_KINDS and _holds(sentences[best], query.kind) else 0.0
 
 
 def _scores(parts: Floats, bonus: float, marked: np.float32) -> Scores:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.store import Content, Documents, Mapped, Passages, array, npy, stored
+from bot.store import Content, Documents, Mapped, Passages, array, npy, rows_of, stored
 from bot.types import Block, Document, Passage, Source, Span
 
 #: Paragraphs of documents by name; letters of one to four bytes, written from either side, joined, and none at all.
@@ -282,3 +282,24 @@ np.save(OBJECTS, np.array([[1, "x"]] * 3, dtype=object), allow_pickle=True)
 def test_what_is_no_such_array_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError):
         array(content, np.float16)
+
+
+@pytest.mark.parametrize("rows", [[], [3], [0, 1, 2], [9, 4, 5, 6, 0, 9], [8, 7]])
+def test_rows_of_a_mapped_file_are_those_of_a_read_one(tmp_path: Path, rows: list[int]) -> None:
+    values = np.arange(60, dtype=np.float16).reshape(10, 6)
+    (tmp_path / "rows.npy").write_bytes(npy(values))
+    for content in (npy(values), Mapped.of(tmp_path / "rows.npy")):
+        found = rows_of(array(content, np.float16), np.array(rows, dtype=np.int64), content)
+        assert found.dtype == values.dtype
+        assert np.array_equal(found, values[rows])
+
+
+def test_a_mapped_file_that_is_cut_under_the_service_is_an_error_and_no_row_of_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "rows.npy"
+    path.write_bytes(npy(np.ones((1_000, 64), dtype=np.float16)))
+    content = Mapped.of(path)
+    stored = array(content, np.float16)
+    with open(path, "r+b") as file:
+        file.truncate(64_000)
+    with pytest.raises(OSError, match="was cut"):
+        rows_of(stored, np.array([2, 999]), content)

@@ -55,3 +55,10 @@ def test_words_are_those_of_the_text_and_not_their_other_forms() -> None:
 def test_the_same_texts_teach_the_same_in_any_order() -> None:
     texts = ["Harbour Safety Board", "High Speed Boats (HSB)", "Home Sailing Board"]
     assert learnt(texts) == learnt(texts[::-1])
+
+
+def test_words_that_begin_with_a_letter_are_found_by_their_length() -> None:
+    words = learnt(["boat boats buoy bay harbour"])
+    assert words.beginning_with("b", 3, 4) == ["bay", "boat", "buoy"]
+    assert words.beginning_with("b", 5, 9) == ["boats"]
+    assert words.beginning_with("q", 1, 9) == []

@@ -13,11 +13,13 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
 import stat
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, partial
@@ -320,7 +322,7 @@ def mutate(chance: random.Random, folder: Path, manifest: dict[str, Any]) -> Non
     """Change one file of a snapshot, or its manifest, as its own kind of file."""
     name = chance.choice([*manifest["files"], "passages.faiss", "passages.faiss", "manifest.json"])
     if name == "manifest.json":
-        files = manifest["files"]
+        files = manifest.pop("files")
         _change_json(chance, manifest)
         manifest["files"] = files
         return
@@ -347,7 +349,18 @@ def mutate(chance: random.Random, folder: Path, manifest: dict[str, Any]) -> Non
         for _ in range(chance.choice((1, 1, 2, 5))):
             _change_bytes(chance, raw)
         data = bytes(raw)
+        if name.startswith("lexical/") and not name.endswith(".json") and chance.random() < 0.8:
+            data = _with_a_checksum(data)
     (folder / name).write_bytes(data)
+
+
+def _with_a_checksum(data: bytes) -> bytes:
+    """A file of tantivy's with the checksum that it should have, where its end is still one."""
+    size = int.from_bytes(data[-8:-4], "little")
+    end = max(0, len(data) - 8 - size)
+    checksum = b'"crc":%d}' % zlib.crc32(data[:end])
+    footer = re.sub(rb'"crc":\d+}', checksum, data[end:-8])
+    return data[:end] + footer + len(footer).to_bytes(4, "little") + data[-4:]
 
 
 def _change_bytes(chance: random.Random, raw: bytearray) -> None:

@@ -310,7 +310,7 @@ def test_d9_no_egress(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_d9_all_tests_without_a_network() -> None:
-    inside = 'ip link set lo up && exec "$0" -m pytest -q -p no:cacheprovider --ignore=tests/battery tests'
+    inside = 'ip link set lo up && exec "$0" -m pytest -q --ignore=tests/battery tests'
     alone = ["unshare", "--net", "--map-root-user", "sh", "-c", inside, sys.executable]
     done = subprocess.run(alone, cwd=REPOSITORY, capture_output=True, text=True, timeout=3_600)
     figure("D9", "exit code of all tests without a network", done.returncode, done.returncode == 0)
