@@ -78,6 +78,9 @@ _PARSED = {"documents.json": 5, "headings.json": 5, "vocabulary.json": 5}
 #: How a file of tantivy ends, after its footer and the footer's size.
 _TANTIVY = (1337).to_bytes(4, "little")
 
+#: A store of tantivy's that holds nothing: no layers of an index; version 2, beginning at 0, compressed with lz4.
+_NO_STORE = b"\x80" + (2).to_bytes(4, "little") + bytes(8) + b"\1" + bytes(15)
+
 
 class _Stored(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -390,20 +393,24 @@ def _open_lexical(files: Mapping[str, Content]) -> Lexical:
         for name, data in files.items():
             if name.startswith("lexical/"):
                 if not name.endswith(".json"):
-                    _check_tantivy(data)
+                    end = _checked_by_tantivy(data)
+                    if name.endswith(".store"):  # we keep nothing in it, and tantivy trusts its numbers
+                        data = _NO_STORE + data[end:]
                 (copy / Path(name).name).write_bytes(data)
         return Lexical(copy)
 
 
-def _check_tantivy(data: Content) -> None:
+def _checked_by_tantivy(data: Content) -> int:
     """Check the checksum that tantivy ends its files with and does not look at: it may abort the process otherwise.
 
+    :return: where its footer begins.
     :raises ValueError: if it is another one.
     """
     end = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     with memoryview(data) as whole:
         if end < 0 or data[-4:] != _TANTIVY or zlib.crc32(whole[:end]) != json.loads(data[end:-8])["crc"]:
             raise ValueError("tantivy's checksum is another")
+    return end
 
 
 def checked_files(index: Path, snapshot_id: str, manifest: Manifest) -> dict[str, Content]:

@@ -114,6 +114,7 @@ class Documents(Mapping[str, Document]):
             or (self.starts[-1], self._block_starts[-1]) != (len(texts), len(blocks))
             or self._reading_starts[-1] != len(readings)
             or any(len(self._text(number)) != record.characters for number, record in enumerate(self.records))
+            or not all(map(self._blocks_fit, range(len(self.records))))
         ):
             raise ValueError("documents do not fit their texts")
         self._made = lru_cache(_KEPT)(self._make)
@@ -121,11 +122,20 @@ class Documents(Mapping[str, Document]):
     def _text(self, number: int) -> str:
         return self._texts[self.starts[number] : self.starts[number + 1]].decode()
 
+    def _blocks_of(self, number: int) -> tuple[Block, ...]:
+        return _BLOCKS.validate_json(self._blocks[self._block_starts[number] : self._block_starts[number + 1]])
+
+    def _blocks_fit(self, number: int) -> bool:
+        """Whether a document's blocks stand in its text, one after the other."""
+        places = [0]
+        for block in self._blocks_of(number):
+            places += (block.start, block.end)
+        return sorted(places) == places and places[-1] <= self.records[number].characters
+
     def _make(self, name: str) -> Document:
         number = self._numbers[name]
         record = self.records[number]
-        blocks = _BLOCKS.validate_json(self._blocks[self._block_starts[number] : self._block_starts[number + 1]])
-        text = self._text(number)
+        blocks, text = self._blocks_of(number), self._text(number)
         return Document(record.id, record.sha256, record.source, text, blocks, record.questions, record.notes)
 
     def __getitem__(self, name: str) -> Document:

@@ -10,10 +10,12 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -554,6 +556,23 @@ def forge(index: Path, change: Change) -> None:
     (index / "current").write_text(name)
 
 
+def with_a_store_beyond_all_measure(folder: Path, manifest: dict[str, Any]) -> None:
+    """One whose index says that it has 2**49 layers: tantivy would ask for as much memory, and the process end."""
+    [path] = (folder / "lexical").glob("*.store")
+    data = path.read_bytes()
+    end = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    body = bytes(6) + b"\x7f\x81" + data[end - 28 : end - 24] + bytes(8) + data[end - 16 : end]
+    footer = re.sub(rb'"crc":\d+', b'"crc":%d' % zlib.crc32(body), data[end:-8])
+    path.write_bytes(body + footer + len(footer).to_bytes(4, "little") + data[-4:])
+
+
+def test_the_store_of_the_lexical_index_holds_nothing_and_is_not_read(index: Path, words: Encoder) -> None:
+    before = opened(index, words).lexical.search(read_terms(["puffins"], words.pieces)[0], 10)
+    forge(index, with_a_store_beyond_all_measure)
+    after = opened(index, words).lexical.search(read_terms(["puffins"], words.pieces)[0], 10)
+    assert [part.tolist() for part in after] == [part.tolist() for part in before]
+
+
 def test_a_forged_snapshot_without_a_fault_is_opened(index: Path, words: Encoder) -> None:
     """The other tests here would prove nothing if the forger made mistakes."""
     before = tuple(opened(index, words).passages)
@@ -696,6 +715,9 @@ FORGED: dict[str, Change] = {
     "a text that ends outside": edit_json("documents.json", lambda rows: rows[-1].update(text_end=10**9)),
     "a text that ends before all": edit_json("documents.json", lambda rows: rows[0].update(text_end=-1)),
     "blocks that end outside": edit_json("documents.json", lambda rows: rows[-1].update(blocks_end=10**9)),
+    "blocks that end elsewhere": rewrite("blocks.bin", lambda data: re.sub(rb'"end":\d(\d*)', rb'"end":9\1', data)),
+    "blocks that are no blocks": rewrite("blocks.bin", lambda data: data.replace(b'"kind"', b'"mind"', 1)),
+    "blocks of another document": rewrite("blocks.bin", lambda data: data.replace(b"[{", b",{", 2)),
     "blocks out of order": edit_json("documents.json", lambda rows: rows[0].update(blocks_end=10**9)),
     "a document without an end": edit_json("documents.json", lambda rows: rows[0].pop("text_end")),
     "no documents": rewrite("documents.json", lambda data: b"[{}]"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -113,6 +114,16 @@ def test_readings_that_do_not_fit_the_records_are_refused() -> None:
     document, passages = written("plain.md", ("The pier is long.",))
     with pytest.raises(ValueError, match="documents do not fit"):
         opened({**dict(stored([document], passages, [b"reading"])), "readings.bin": b"readings"})
+
+
+@pytest.mark.parametrize("blocks", [b"[]]", b"[{}]", b'[{"kind":"paragraph","start":0,"end":18}]', b"[1]", b""])
+def test_blocks_that_do_not_fit_their_text_are_refused_when_opened(blocks: bytes) -> None:
+    document, passages = written("plain.md", ("The pier is long.",))
+    files = dict(stored([document], passages, [b""]))
+    records = json.loads(files["documents.json"])
+    records[0]["blocks_end"] = len(blocks)
+    with pytest.raises(ValueError, match=r"blocks|texts|JSON|validation"):
+        opened({**files, "documents.json": json.dumps(records).encode(), "blocks.bin": blocks})
 
 
 @pytest.mark.parametrize("texts", [b"The pier is lon", b"The pier is long.\n", b"The pier is lon\xff.", b""])

@@ -13,6 +13,7 @@ import os
 import resource
 import select
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -125,6 +126,15 @@ def _exactly(pipe: IO[bytes], size: int) -> bytes:
 #: unshare(2): namespaces of users and of networks; prctl(2): no new privileges, and to end with one's parent.
 _NEW_USER, _NEW_NET, _NO_NEW_PRIVILEGES, _END_WITH_PARENT = 0x10000000, 0x40000000, 38, 1
 
+#: landlock(7): its system calls; what may be asked of files, by the version from which on the kernel knows of it; to
+#: read a file and to list a folder; and that a rule is about all that is beneath a folder.
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_OF_FILES = {1: (1 << 13) - 1, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
+_READ, _BENEATH = 1 << 2 | 1 << 3, 1
+
+#: What libraries open when they first need it: encodings and modules of their own, and fonts.
+_OF_LIBRARIES = (sys.prefix, sys.base_prefix, "/usr/lib", "/usr/share", "/lib")
+
 
 def main() -> None:
     """Read what is asked for on standard input until it ends."""
@@ -193,7 +203,7 @@ def _read_confined(read: object, name: str, data: bytes, sending: int) -> NoRetu
     """Give up what reading does not need, read, answer, end."""
     code = 1
     try:
-        _confine()
+        _confine(sending)
         verdict, said = _reading(read, name, data)
         with os.fdopen(sending, "wb") as pipe:
             pipe.write(verdict + b"\n")
@@ -203,10 +213,12 @@ def _read_confined(read: object, name: str, data: bytes, sending: int) -> NoRetu
         os._exit(code)
 
 
-def _confine() -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for output in (1, 2):  # a library may print, also where the log is a file
-        os.dup2(nowhere, output)
+def _confine(sending: int) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):  # a library may print, also where the log is a file; what is asked comes by the first
+        os.dup2(nowhere, standard)
+    os.closerange(3, sending)  # the pipe for the answers to others among them
+    os.closerange(sending + 1, 256)
     with open("/proc/self/statm", "rb") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     for limit, most in (
@@ -219,6 +231,24 @@ def _confine() -> None:
         resource.setrlimit(limit, (most, most))
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     sys.addaudithook(_refuse)
+    _open_no_more()
+
+
+def _open_no_more() -> None:
+    """Open no file any more, nor change any, but read what libraries need; where the kernel has no Landlock, go on."""
+    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    version = syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
+    handled = struct.pack("=Q", sum(rights for since, rights in _OF_FILES.items() if since <= version))
+    ruleset = syscall(_CREATE_RULESET, handled, ctypes.c_size_t(len(handled)), 0) if version >= 1 else -1
+    if ruleset < 0:
+        return
+    for folder in _OF_LIBRARIES:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_PATH)
+            syscall(_ADD_RULE, ruleset, _BENEATH, struct.pack("=Qi", _READ, descriptor), 0)
+            os.close(descriptor)
+    syscall(_RESTRICT_SELF, ruleset, 0)
+    os.close(ruleset)
 
 
 def _refuse(event: str, args: tuple[object, ...]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,6 +62,12 @@ def read(name, data):
         case "shell": os.system("true")
         case "write":
             with open(text, "w") as file: file.write("planted")
+        case "look": text += open(text).read()
+        case "native look": text += f": {{libc.open(text.encode(), os.O_RDONLY)}}"
+        case "list": text += str(os.listdir(text))
+        case "library": text += f": {{len(open(text, 'rb').read())}}"
+        case "asked": text += f": {{os.read(0, 100)}}"
+        case "open": text += f": {{[number for number in range(3, 100) if held(number)]}}"
         case "fault": raise formats.DocumentError("is \\udcff wrong " * 100)
         case "error": raise KeyError("secret")
         case "recursion": read_again(name)
@@ -71,6 +79,12 @@ def read(name, data):
         case "huge": text *= 10_000_000
         case "none": return None
     return Content(text, tuple(blocks))
+
+def held(number):
+    try:
+        return os.fstat(number)
+    except OSError:
+        return None
 
 def read_again(name):
     return read_again(name)
@@ -119,6 +133,12 @@ def readers() -> Iterator[BadReaders]:
     assert made.started == 1, "the helper outlives whatever happens in its copies"
     made.close()
     assert processes() <= before
+
+
+@pytest.fixture
+def landlock() -> None:
+    if ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1) < 1:
+        pytest.skip("this kernel has no Landlock")
 
 
 def reason(readers: Sandbox, name: str, text: str = "words") -> str:
@@ -200,6 +220,24 @@ def test_a_reader_writes_no_file(readers: BadReaders, tmp_path: Path) -> None:
     place = tmp_path / "planted"
     assert "fail" in reason(readers, "write", str(place))
     assert not place.exists() or place.read_bytes() == b""
+
+
+def test_a_reader_opens_no_file(readers: BadReaders, tmp_path: Path, landlock: None) -> None:
+    """Not even one that everybody may read, nor behind Python's back; only what libraries need."""
+    (tmp_path / "own.txt").write_text("words")
+    for place in ("/etc/passwd", str(tmp_path / "own.txt"), f"/proc/{os.getpid()}/environ", "/proc/self/status"):
+        assert reason(readers, "look", place) == "makes its reader fail (PermissionError)"
+        content = readers.read("native look", place.encode())
+        assert content is not None and content.text == f"{place}: -1"
+    assert reason(readers, "list", str(tmp_path)) == "makes its reader fail (PermissionError)"
+    content = readers.read("library", os.__file__.encode())
+    assert content is not None and int(content.text.rpartition(": ")[2]) > 1_000
+
+
+def test_a_reader_has_nothing_open_but_the_way_to_answer(readers: BadReaders) -> None:
+    asked, opened = readers.read("asked", b"words"), readers.read("open", b"words")
+    assert asked is not None and asked.text == "words: b''", "what else is asked for is not for this reader"
+    assert opened is not None and re.fullmatch(r"words: \[\d+\]", opened.text)
 
 
 def test_a_reason_is_short_and_can_be_shown(readers: BadReaders) -> None:
