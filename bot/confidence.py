@@ -37,6 +37,9 @@ JUDGED = 6
 #: Words, each as rare as any, that a passage may lack before more of them tell nothing more.
 _MOST_MISSING = 4.0
 
+#: Share, by idf, of what a question leans on that a passage must hold; one that lacks more is of another topic.
+_ON_TOPIC = 0.5
+
 #: Weights beyond this are a slip; evidence beyond this is as good as certain.
 _HEAVIEST, _SUREST = 1_000.0, 30.0
 
@@ -121,7 +124,8 @@ def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot, calibration: Ca
     """Say how sure it is that the best hits, of which ``JUDGED`` are read, answer the question. No hits, no answer.
 
     A question in a language that the encoder does not know is matched by its names and numbers alone: what is found may
-    be worth a look, and is never given as the answer. Nor is what "and why?" finds, which has no word of its own.
+    be worth a look, and is never given as the answer. Nor is what "and why?" finds, which has no word of its own, nor
+    who chairs something else than what "and who chairs it?" was asked of.
     """
     if not hits:
         return Verdict("not_found", 0.0)
@@ -130,7 +134,7 @@ def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot, calibration: Ca
     else:
         signals = signals_of(query, hits, snapshot)
         confidence = calibration.confidence(signals)
-    if query.foreign is not None or (query.leans and not query.terms.words):
+    if query.foreign is not None or (query.leans and (not query.terms.words or _strays(query, hits[0], snapshot))):
         confidence = min(confidence, math.nextafter(calibration.answered_from, 0))
     return Verdict(calibration.status(confidence), confidence, signals)
 
@@ -163,6 +167,14 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
         holds_kind=float(holds_kind),
         lacks_kind=float(plain is not None and not holds_kind),
     )
+
+
+def _strays(query: Query, hit: Hit, snapshot: Snapshot) -> bool:
+    """Whether a passage, its title and headings included, lacks most of what the last turn lent."""
+    title = snapshot.documents.record(hit.passage.document).source.title
+    held = quoted_terms(context_of(title, hit.passage.headings)) | quoted_terms(hit.passage.text)
+    lent = {term: snapshot.lexical.idf(term) for terms, _ in query.lent[:1] for term in terms.words}
+    return sum(lent[term] for term in lent.keys() & held) < _ON_TOPIC * sum(lent.values())
 
 
 def _terms_around(hit: Hit) -> frozenset[str]:

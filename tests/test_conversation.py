@@ -76,6 +76,15 @@ def test_a_question_that_leans_is_answered_about_what_came_before(
     assert answer.confidence > shipped.ask(question).confidence
 
 
+@pytest.mark.parametrize("question", ["and who chairs it?", "who are its members?"])
+def test_what_is_found_about_something_else_is_never_given_as_the_answer(shipped: Bot, question: str) -> None:
+    answer = ask(shipped, "What is the Global Online Safety Regulators Network?", question)
+    assert answer.borrowed == ("Global", "Online", "Safety", "Regulators", "Network")
+    assert not answer.passages[0].hit.passage.document.startswith("global-online-safety-regulators")
+    assert answer.status != "answered"
+    assert answer.confidence < shipped.calibration.answered_from
+
+
 @pytest.mark.parametrize(
     ("questions", "quoted", "note"),
     [
