@@ -25,7 +25,7 @@ from tantivy import Filter, Occur, Query, TextAnalyzer, TextAnalyzerBuilder, Tok
 from bot.folding import with_other_forms
 
 #: Part of a snapshot's identity: raise it when the same text would be indexed differently.
-LEXICAL_VERSION = 3
+LEXICAL_VERSION = 2
 
 #: How much each reading counts. Each is a share of the highest BM25 that it could reach for the question, so that long
 #: questions weigh no more than short ones. ``tests/evaluation/ablation.py`` prints what each is worth.
@@ -120,7 +120,7 @@ def words_of(text: str) -> list[str]:
 
 def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
-    builder.add_unsigned_field("row", stored=False, indexed=True, fast=True)
+    builder.add_unsigned_field("row", stored=False, indexed=False, fast=True)
     builder.add_text_field("document", stored=False, tokenizer_name="raw", index_option="basic")
     for reading in READINGS:
         builder.add_text_field(reading, stored=False, tokenizer_name="split", index_option="freq")
@@ -154,9 +154,23 @@ class _Clause:
     passages: int
 
 
-#: Occurrences of terms that are read to name passages; of a question whose terms have more, the rarest name them, so
-#: many at least, and all terms score those. Nothing is left out where passages are fewer.
-_READ, _FEWEST = 400_000, 3
+#: Passages with a term that are counted for a question, one term after the other, the rarest first; and terms that
+#: are counted whatever they have. What is left out of a large corpus stands in so many passages that it tells little.
+_COUNTED, _FEWEST = 1_000_000, 3
+
+
+def _telling(clauses: Sequence[_Clause]) -> list[_Clause]:
+    """The clauses that are counted, the rarest first: as of terms that are too common (``cutoff_frequency`` of
+    Elasticsearch's common terms query)."""
+    counted = 0
+    telling: list[_Clause] = []
+    for clause in sorted(clauses, key=lambda clause: clause.passages):
+        counted += clause.passages
+        if counted > _COUNTED and len(telling) >= _FEWEST:
+            break
+        telling.append(clause)
+    return telling
+
 
 _NOTHING = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
 
@@ -197,11 +211,19 @@ class Lexical:
         if documents == [] or not self._count:
             return _NOTHING
         clauses = [clause for some, share in ((terms, 1.0), *lent) for clause in self._clauses(some, share)]
-        telling = self._telling(clauses) if documents is None else clauses
-        rows, scores = self._best(telling, limit, self._only("document", documents))
-        if len(telling) < len(clauses) and len(rows):
-            rows, scores = self._best(clauses, len(rows), self._only("row", rows.tolist()))
-        return rows, scores
+        if documents is None:
+            clauses = _telling(clauses)
+        if not clauses:
+            return _NOTHING
+        query = Query.boolean_query([(Occur.Should, clause.query) for clause in clauses])
+        if documents is not None:
+            only = Query.const_score_query(Query.term_set_query(self._schema, "document", list(documents)), 0.0)
+            query = Query.boolean_query([(Occur.Must, query), (Occur.Must, only)])
+        hits = self._searcher.search(query, limit, count=False).hits
+        rows = np.array(self._searcher.fast_field_values("row", [address for _, address in hits]), dtype=np.int64)
+        scores = np.array([score for score, _ in hits], dtype=np.float32)
+        order = np.lexsort((rows, -scores))  # equal scores in corpus order
+        return rows[order], scores[order]
 
     def _clauses(self, terms: Terms, share: float) -> Iterator[_Clause]:
         for reading, weight in READINGS.items():
@@ -212,39 +234,6 @@ class Lexical:
                     continue
                 clause = Query.term_query(self._schema, reading, term, index_option="freq")
                 yield _Clause(Query.boost_query(clause, share * weight / ceiling), count)
-
-    @staticmethod
-    def _telling(clauses: Sequence[_Clause]) -> list[_Clause]:
-        """The clauses that name passages: all, or where they would have too many to count, the rarest."""
-        read = 0
-        telling: list[_Clause] = []
-        for clause in sorted(clauses, key=lambda clause: clause.passages):
-            if read + clause.passages > _READ and len(telling) >= _FEWEST:
-                break
-            read += clause.passages
-            telling.append(clause)
-        return telling
-
-    def _only(self, field: str, values: Sequence[str] | Sequence[int] | None) -> Query | None:
-        """What restricts a search to passages with one of some values."""
-        if values is None:
-            return None
-        return Query.const_score_query(Query.term_set_query(self._schema, field, list(values)), 0.0)
-
-    def _best(
-        self, clauses: Sequence[_Clause], limit: int, only: Query | None
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The rows with the highest sums of what the clauses give, and these sums, best first."""
-        if not clauses:
-            return _NOTHING
-        query = Query.boolean_query([(Occur.Should, clause.query) for clause in clauses])
-        if only is not None:
-            query = Query.boolean_query([(Occur.Must, query), (Occur.Must, only)])
-        hits = self._searcher.search(query, limit, count=False).hits
-        rows = np.array(self._searcher.fast_field_values("row", [address for _, address in hits]), dtype=np.int64)
-        scores = np.array([score for score, _ in hits], dtype=np.float32)
-        order = np.lexsort((rows, -scores))  # equal scores in corpus order
-        return rows[order], scores[order]
 
     def idf(self, term: str, reading: str = "words") -> float:
         """Return how much a term tells passages apart: Lucene's idf, more than 0; rare is high, unknown is highest."""

@@ -104,7 +104,7 @@ def search(
     pool = max(_POOL, top_k)
     looked_up = _looked_up_row(snapshot, query, documents)
     matched, shares = snapshot.lexical.search(query.terms, max(_SCORED, top_k), documents, query.lent)
-    rows = np.unique(np.concatenate([snapshot.vectors.nearest(vector, pool, only), matched[:pool], looked_up]))
+    rows = np.unique(np.concatenate([snapshot.vectors.candidates(vector, pool, only), matched[:pool], looked_up]))
     if not len(rows):
         return ()
 

@@ -96,18 +96,23 @@ class Vectors:
     def nearest(self, vector: Floats, count: int, only: Rows | None = None) -> Rows:
         """Return the passages nearest to a vector, best first.
 
+        :param only: the passages to look among; all when ``None``.
+        """
+        found = self.candidates(vector, count, only)
+        return found[np.argsort(-(self.of(found) @ vector), kind="stable")[:count]]
+
+    def candidates(self, vector: Floats, count: int, only: Rows | None = None) -> Rows:
+        """Return passages among which are the nearest to a vector, in no order: so many, or some more where their
+        own vectors must tell which are the nearest.
+
         FAISS fills the places it has no result for with -1, which Python would read as the last passage
         (github.com/facebookresearch/faiss/issues/1731): those are dropped.
 
         :param only: the passages to look among; all when ``None``.
         """
         if only is not None and len(only) <= _FEW:
-            found = only
-        elif self._choice.factory == FLAT:
-            return self._search(vector, count, only)
-        else:
-            found = self._search(vector, _SPARE * count, only)
-        return found[np.argsort(-(self.of(found) @ vector), kind="stable")[:count]]
+            return only
+        return self._search(vector, count if self._choice.factory == FLAT else _SPARE * count, only)
 
     def _search(self, vector: Floats, count: int, only: Rows | None) -> Rows:
         how = None

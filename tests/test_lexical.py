@@ -321,17 +321,16 @@ def test_words_keep_their_inner_hyphens_and_apostrophes() -> None:
     ]  # fmt: skip
 
 
-def test_where_terms_are_too_many_to_count_the_rarest_name_passages_and_all_of_them_score(
+def test_where_terms_are_too_common_to_count_the_rarest_are_counted(
     lexical: Lexical, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = terms("How many boats at moorings in the harbour may visitors have, and is the café open in summer?")
     some = ["harbour.md", "town.md"]
     (rows, shares), within = lexical.search(asked, 10), lexical.search(asked, 10, some)
-    monkeypatch.setattr("bot.lexical._READ", 0)
+    monkeypatch.setattr("bot.lexical._COUNTED", 0)
     named, again = lexical.search(asked, 10)
     assert 0 < len(named) < len(rows)
-    assert named[0] == rows[0]
     whole = dict(zip(rows.tolist(), shares.tolist(), strict=True))
-    assert again.tolist() == pytest.approx([whole[row] for row in named.tolist()])
+    assert all(0 < share <= whole[row] for row, share in zip(named.tolist(), again.tolist(), strict=True))
     assert sorted(again, reverse=True) == again.tolist()
     assert lexical.search(asked, 10, some)[0].tolist() == within[0].tolist(), "of few documents all can be counted"

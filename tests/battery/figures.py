@@ -26,8 +26,15 @@ def figure(case: str, name: str, value: float | str, passes: bool) -> None:
     :param case: the case's id, such as ``A1``.
     :param name: what the figure says, and what passes.
     """
+    figures(case, (name, value, passes))
+
+
+def figures(case: str, *found: tuple[str, float | str, bool]) -> None:
+    """Keep several figures, each with its name and whether it passes, before any is asserted."""
     if kept := os.environ.get("BATTERY_FIGURES"):
-        line = {"case": case, "name": name, "value": value, "passes": bool(passes), "long": long()}
         with Path(kept).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-    assert passes, f"{case}: {name}: {value}"
+            for name, value, passes in found:
+                line = {"case": case, "name": name, "value": value, "passes": bool(passes), "long": long()}
+                file.write(json.dumps(line) + "\n")
+    failed = [f"{case}: {name}: {value}" for name, value, passes in found if not passes]
+    assert not failed, "; ".join(failed)

@@ -16,7 +16,6 @@ _NOT_HERE = {
     "D6": "questions are not logged, so that nothing is kept that would have to expire",
     "D7": "tests/widget/test_embedding.py, in every `make test`",
     "D11": "no help card yet: comes with the operators' contacts",
-    "D12": "comes with a machine that can run A5, B5 and B7 at once without disturbing the clients",
 }
 
 

@@ -16,12 +16,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
+from subprocess import Popen
 
 import numpy as np
 import pytest
@@ -31,12 +34,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bot.api import patience
 from bot.api.app import create_app
 from bot.api.limits import Allowance
-from bot.engine import Bot
+from bot.engine import Bot, build_index
+from bot.publish import put_in_use
 from bot.settings import MAX_QUESTION, Settings
 from bot.types import Embeddings, Encoder, Progress
 from tests.api.test_errors import CANARY, HOSTILE, JSON, assert_plain_error
-from tests.battery.figures import dice, figure, long
-from tests.conftest import Overheard
+from tests.battery.drippers import dripping
+from tests.battery.figures import dice, figure, figures, long
+from tests.conftest import FILES, Overheard, write_files
 from tests.servers import (
     Reply,
     Service,
@@ -339,24 +344,6 @@ def all_served(replies: Sequence[Reply]) -> bool:
     return {reply.status for reply in replies} == {200}
 
 
-async def drips(port: int, start: bytes, seconds: float) -> float:
-    """Send a byte each second; the seconds until the other side closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    started = time.monotonic()
-    try:
-        writer.write(start)
-        ended = asyncio.ensure_future(reader.read())
-        while not ended.done() and time.monotonic() - started < seconds:
-            writer.write(b"x")
-            await asyncio.wait([ended], timeout=1)
-        await asyncio.wait_for(ended, 1)
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
-    return time.monotonic() - started
-
-
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch, bot: Bot, island: Settings) -> Iterator[int]:
     """A service of whose patience the long form is a test; in the short form it has less."""
@@ -382,31 +369,27 @@ def dripped_on(request: pytest.FixtureRequest) -> tuple[int, Callable[[], int]]:
 
 def test_b5_slowloris(dripped_on: tuple[int, Callable[[], int]]) -> None:
     port, opened = dripped_on
-    count = 500 if long() else 50
-    head = b"GET / HTTP/1.1\r\nHost: t\r\nX-Slow: "
-    start = b"POST /v1/ask HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n"
     alone = [asyncio.run(asked(port, ASK)).seconds for _ in range(200 if long() else 5)]
     before = opened()
 
-    async def load() -> tuple[list[float], list[Reply]]:
-        slow = [drips(port, head, 60) for _ in range(count)] + [drips(port, start, 60) for _ in range(count)]
-        dripping = asyncio.gather(*slow)
-        others = []
-        while not dripping.done():
-            others.append(await asked(port, ASK))
+    async def others(dripping: Popen[str]) -> list[Reply]:
+        found = []
+        while dripping.poll() is None:
+            found.append(await asked(port, ASK))
             await asyncio.sleep(0.05)
-        return await dripping, others
+        return found
 
-    closed, others = asyncio.run(load())
-    heads, bodies = max(closed[:count]), max(closed[count:])
-    figure("B5", "normal users are answered, 100 %", len(others), all_served(others))
-    figure("B5", "seconds until every dripper is let go, before it ends", max(closed), max(closed) < 60)
+    with dripping(port, 500 if long() else 50, 60) as slow:
+        replies = asyncio.run(others(slow))
+        heads, bodies = map(max, json.loads(slow.communicate()[0]))
+    figure("B5", "normal users are answered, 100 %", len(replies), all_served(replies))
+    figure("B5", "seconds until every dripper is let go, before it ends", max(heads, bodies), max(heads, bodies) < 60)
     until(lambda: opened() <= before)
     figure("B5", "descriptors more than before, 0", opened() - before, opened() <= before)
     if long():
         figure("B5", "seconds until a head is given up, at most 10", heads, heads <= 10)
         figure("B5", "seconds until a body is given up, at most 15", bodies, bodies <= 15)
-        ratio = p99([reply.seconds for reply in others]) / p99(alone)
+        ratio = p99([reply.seconds for reply in replies]) / p99(alone)
         figure("B5", "p99 of normal users against unloaded, at most 2", ratio, ratio <= 2)
 
 
@@ -485,6 +468,16 @@ async def on_time(port: int, sent: bytes, per_second: float, seconds: float) -> 
 
 
 def test_b7_overload_10x(slow: Service) -> None:
+    overload(slow, "work is a sleep of 0.1 s")
+
+
+@pytest.mark.long
+def test_b7_overload_10x_of_real_work(service: Service) -> None:
+    """Ten times as much as can be really worked on, from clients that share its processors."""
+    overload(service, "real work")
+
+
+def overload(slow: Service, work: str) -> None:
     """``unloaded`` are as many clients as are worked on at once, each with one question after the other."""
     seconds = 60 if long() else 3
     slots = 2 * (os.cpu_count() or 1)
@@ -512,22 +505,28 @@ def test_b7_overload_10x(slow: Service) -> None:
         assert int(reply.headers["retry-after"]) > 0
         assert json.loads(reply.body)["error"] == "Overloaded"
         assert reply.headers["access-control-allow-origin"] == SITE
-    figure("B7", "every reply is 200, 429 or 503, 0 resets", str(dict(statuses)), set(statuses) <= {200, 429, 503})
-    figure("B7", "some are accepted, most refused", len(accepted), slots <= len(accepted) < len(refused))
-    figure("B7", "/health answers, 100 %", len(health), {reply.status for reply in health} == {200})
-    figure("B7", "answered when it is over, 100 %", len(again), {reply.status for _, reply in again} == {200})
+    figures(
+        "B7",
+        (f"{work}: every reply is 200, 429 or 503, 0 resets", str(dict(statuses)), set(statuses) <= {200, 429, 503}),
+        (f"{work}: some are accepted, most refused", len(accepted), slots <= len(accepted) < len(refused)),
+        (f"{work}: /health answers, 100 %", len(health), {reply.status for reply in health} == {200}),
+        (f"{work}: answered when it is over, 100 %", len(again), {reply.status for _, reply in again} == {200}),
+    )
     if not long():
         return
-    goodput = len(accepted) / seconds / peak
-    figure("B7", "goodput against the peak, at least 0.9", goodput, goodput >= 0.9)
-    ratio = p99(accepted) / p99(unloaded)
-    figure("B7", "p99 of accepted against unloaded, at most 2", ratio, ratio <= 2)
+    goodput, ratio = len(accepted) / seconds / peak, p99(accepted) / p99(unloaded)
     late, looked = p99([reply.seconds for reply in refused]), p99([reply.seconds for reply in health])
-    figure("B7", "p99 of rejections in seconds, at most 0.05", late, late <= 0.05)
-    figure("B7", "p99 of /health in seconds, at most 0.1", looked, looked <= 0.1)
-    figure("B7", "memory against before, at most 1.3", slow.memory() / before, slow.memory() / before <= 1.3)
+    more = slow.memory() / before
     normal = p99([reply.seconds for now, reply in again if now > 5]) / p99(unloaded)
-    figure("B7", "p99 5 s after it is over against unloaded, at most 1.1", normal, normal <= 1.1)
+    figures(
+        "B7",
+        (f"{work}: goodput against the peak, at least 0.9", goodput, goodput >= 0.9),
+        (f"{work}: p99 of accepted against unloaded, at most 2", ratio, ratio <= 2),
+        (f"{work}: p99 of rejections in seconds, at most 0.05", late, late <= 0.05),
+        (f"{work}: p99 of /health in seconds, at most 0.1", looked, looked <= 0.1),
+        (f"{work}: memory against before, at most 1.3", more, more <= 1.3),
+        (f"{work}: p99 5 s after it is over against unloaded, at most 1.1", normal, normal <= 1.1),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -899,3 +898,75 @@ def test_b17_concurrency_truth(service: Service) -> None:
     together = asyncio.run(at_once(service.port, sent, 64))
     same = sum(without_time(reply.body) == one for reply, one in zip(together, alone, strict=True))
     figure("B17", f"answers of 64 clients at once that are the same, of {len(sent):,}", same, same == len(sent))
+
+
+# --- D12: all at once -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_d12_attack_while_sick(island: Settings, tmp_path: Path) -> None:
+    """A5, B5 and B7 together: ten times too many questions, slow senders that come back, and an index in which bits
+    flip whenever another snapshot is put in use; it is mended before the next. Each snapshot says something else."""
+    chance, seconds, index = dice("D12"), 60, tmp_path / "index"
+    changed = {"harbour.md": FILES["harbour.md"].replace("5 knots", "6 knots")}
+    settings = island.model_copy(update={"index": index})
+    said = {build_index(settings).snapshot: "5 knots"}
+    folder = write_files(tmp_path / "corpus", {**FILES, **changed})
+    said[build_index(settings.model_copy(update={"corpus": folder})).snapshot] = "6 knots"
+    over, flipped = threading.Event(), 0
+
+    def sicken() -> None:
+        nonlocal flipped
+        for name in cycle(said):
+            path = chance.choice([path for path in (index / "snapshots" / name).rglob("*") if path.stat().st_size])
+            if path.is_dir():
+                continue
+            sound = path.read_bytes()
+            sick = bytearray(sound)
+            sick[chance.randrange(len(sick))] ^= 1 << chance.randrange(8)
+            for data in (bytes(sick), sound):
+                other = path.with_name("other")
+                other.write_bytes(data)
+                other.replace(path)
+                if data != sound:
+                    put_in_use(index, name)
+                    flipped += 1
+                if over.wait(3):
+                    path.write_bytes(sound)
+                    return
+            put_in_use(index, next(one for one in said if one != name))
+            if over.wait(3):
+                return
+            put_in_use(index, name)
+            if over.wait(3):
+                return
+
+    ask = request("POST", "/v1/ask", body(), f"Origin: {SITE}")
+    with serving(settings, tmp_path, "tests.battery.slow", origins=json.dumps([SITE])) as service:
+        slots = 2 * (os.cpu_count() or 1)
+        started = time.monotonic()
+        unloaded = asyncio.run(at_once(service.port, [ask] * slots * 20, slots))
+        peak = len(unloaded) / (time.monotonic() - started)
+        sickness = threading.Thread(target=sicken)
+        with dripping(service.port, 500, seconds, again=True):
+            sickness.start()
+            replies = asyncio.run(on_time(service.port, ask, 10 * peak, seconds))
+        over.set()
+        sickness.join()
+        until(lambda: exchange(service.port, ask).status == 200)
+        alive, log = service.process.poll() is None, service.log.read_text()
+    statuses, wrong, snapshots = Counter(reply.status for reply in replies), 0, set[str]()
+    for reply in replies:
+        if reply.status == 200:
+            answer = json.loads(reply.body)
+            snapshots.add(answer["snapshot"])
+            wrong += said.get(answer["snapshot"], "?") not in answer["answer"]["text"]
+    noticed = log.count("is damaged")
+    figures(
+        "D12",
+        ("every reply is 200 or 503, 0 resets", str(dict(statuses)), set(statuses) == {200, 503}),
+        (f"of {statuses[200]:,} answers, those of neither snapshot or of both, 0", wrong, not wrong),
+        ("snapshots that answered, old and new", len(snapshots), snapshots == set(said)),
+        (f"of {flipped} flipped bits, those noticed and named", noticed, flipped - 1 <= noticed),
+        ("crashes, 0", int(not alive) + log.count("Traceback"), alive and "Traceback" not in log),
+    )
