@@ -268,5 +268,5 @@ def _current(settings: Settings, encoder: Encoder) -> Snapshot | None:
 
 def _is_of(snapshot: Snapshot, corpus: Corpus, settings: Settings) -> bool:
     """Whether building it again would make no difference."""
-    factory = settings.index_factory or chosen_factory(len(snapshot.passages))
+    factory = settings.index_factory or chosen_factory(len(snapshot.passages), snapshot.manifest.dim)
     return snapshot.manifest.choice.factory == factory and snapshot.manifest.corpus == corpus_digest(corpus.documents)

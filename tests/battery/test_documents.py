@@ -35,6 +35,7 @@ from bot.settings import load_settings
 from bot.snapshot import open_snapshot
 from bot.types import Document, Encoder, Filters, Source
 from tests.battery.figures import dice, figure, long
+from tests.battery.files import mixed
 from tests.conftest import FILES, REPOSITORY, write_files
 from tests.documents.test_epub import CHAPTER, book
 from tests.documents.test_pdf import assemble, make, say
@@ -343,6 +344,36 @@ def test_c2_silent_loss(tmp_path: Path, words: Encoder) -> None:
                 if not any(sentence in hit.hit.passage.text for hit in hits):
                     missed.append(f"{path.name}: {sentence}")
     figure("C2", "of those read, missed by a search for them", len(missed), not missed)
+
+
+def test_c2_mixed_files(tmp_path: Path, words: Encoder) -> None:
+    """As issue 6 judges it: sixty files of all kinds, as programs write them, with sentences planted in each."""
+    files = mixed(dice("C2"), 60 if long() else 20)
+    for file in files:
+        (tmp_path / file.name).write_bytes(file.data)
+    corpus = read_corpus(tmp_path)
+    publish(corpus.documents, words, tmp_path / ".index", aim=160)
+    name = (tmp_path / ".index" / "current").read_text().strip()
+    snapshot = open_snapshot(tmp_path / ".index", name, words, aim=160)
+    read_whole, found, reported, silent = 0, 0, 0, []
+    for file in files:
+        report = report_of(corpus, file.name)
+        read_whole += report.outcome == "read"
+        text = snapshot.documents[file.name].text if file.name in snapshot.documents else ""
+        indexed = " ".join(snapshot.passages[row].text for row in snapshot.rows.get(file.name, ()))
+        for sentence in file.planted:
+            if sentence in " ".join(text.split()) and sentence.split()[1] in indexed:
+                found += 1
+            elif report.notes:
+                reported += 1
+            else:
+                silent.append(f"{file.name}: {sentence}")
+    total = sum(len(file.planted) for file in files)
+    assert not silent, silent
+    figure(
+        "C2", f"of {len(files)} mixed files as programs write them, those read", read_whole, read_whole == len(files)
+    )
+    figure("C2", f"of {total} sentences planted in them, those found", found, found == total)
 
 
 # --- C3, C4 -----------------------------------------------------------------------------------------------------------
