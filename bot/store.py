@@ -70,6 +70,8 @@ _PLACE = np.dtype(
 )
 _SENTENCE = np.dtype("<u4")
 
+_CUT = "a file of the snapshot in use was cut"
+
 #: Documents and passages that are kept once made.
 _KEPT, _KEPT_PASSAGES = 128, 2_048
 
@@ -135,7 +137,10 @@ class Documents(Mapping[str, Document]):
     def _make(self, name: str) -> Document:
         number = self._numbers[name]
         record = self.records[number]
-        blocks, text = self._blocks_of(number), self._text(number)
+        blocks = _BLOCKS.validate_json(
+            stretch_of(self._blocks, self._block_starts[number], self._block_starts[number + 1])
+        )
+        text = stretch_of(self._texts, self.starts[number], self.starts[number + 1]).decode()
         return Document(record.id, record.sha256, record.source, text, blocks, record.questions, record.notes)
 
     def __getitem__(self, name: str) -> Document:
@@ -242,7 +247,7 @@ class Passages(Sequence[Passage]):
             document=self._ids[place["document"]],
             start=int(place["start"]),
             end=int(place["end"]),
-            text=self._text(place),
+            text=stretch_of(self._texts, int(place["first_byte"]), int(place["last_byte"])).decode(),
             headings=self._trails[place["headings"]],
             sentences=tuple(Span(start, end) for start, end in self._sentences[first:last].tolist()),
             page=int(place["page"]) or None,
@@ -345,6 +350,16 @@ def array(content: Content, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     return np.frombuffer(content, dtype, count=math.prod(shape), offset=head.tell()).reshape(shape)
 
 
+def stretch_of(content: Content, first: int, last: int) -> bytes:
+    """Return some bytes of a file; those of a mapped one do not stay in memory, nor what stands around them."""
+    if not isinstance(content, Mapped):
+        return content[first:last]
+    found = os.pread(content.descriptor, last - first, first)
+    if len(found) < last - first:
+        raise OSError(_CUT)
+    return found
+
+
 def rows_of(stored: npt.NDArray[Any], rows: npt.NDArray[np.int64], content: Content) -> npt.NDArray[Any]:
     """Return some rows of the array in a file.
 
@@ -359,5 +374,5 @@ def rows_of(stored: npt.NDArray[Any], rows: npt.NDArray[np.int64], content: Cont
     for first, last in pairwise([0, *ends]):
         run = found[first:last]
         if os.preadv(content.descriptor, [run.data], before + int(rows[first]) * size) < run.nbytes:
-            raise OSError("a file of the snapshot in use was cut")
+            raise OSError(_CUT)
     return found

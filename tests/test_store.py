@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.store import Content, Documents, Mapped, Passages, array, npy, rows_of, stored
+from bot.store import Content, Documents, Mapped, Passages, array, npy, rows_of, stored, stretch_of
 from bot.types import Block, Document, Passage, Source, Span
 
 #: Paragraphs of documents by name; letters of one to four bytes, written from either side, joined, and none at all.
@@ -314,3 +314,6 @@ def test_a_mapped_file_that_is_cut_under_the_service_is_an_error_and_no_row_of_z
         file.truncate(64_000)
     with pytest.raises(OSError, match="was cut"):
         rows_of(stored, np.array([2, 999]), content)
+    assert stretch_of(content, 10, 20) == path.read_bytes()[10:20] == stretch_of(path.read_bytes(), 10, 20)
+    with pytest.raises(OSError, match="was cut"):
+        stretch_of(content, 63_990, 64_010)
