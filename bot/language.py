@@ -108,7 +108,7 @@ def language_of(text: str) -> str | None:
     for word in words:
         for code in _LANGUAGES_OF.get(word, ()):
             found[code] += 1
-    for script, code in _SCRIPTS:
+    for script, code in () if text.isascii() else _SCRIPTS:
         if len(re.findall(script, text)) >= _LETTERS and not found["en"]:
             return code
     best = max(found, key=lambda code: (found[code], code == "en"))

@@ -66,7 +66,7 @@ class AskIn(_Wire):
     turns: Annotated[list[TurnIn], Field(max_length=20)] = Field(
         [], description="the conversation so far, oldest first; nothing of it is kept here"
     )
-    filters: FiltersIn = FiltersIn()
+    filters: FiltersIn = Field(default_factory=FiltersIn)
     explain: bool = Field(False, strict=True, description="also return the scores, matches and reasons")
 
 

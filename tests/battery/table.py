@@ -23,6 +23,10 @@ def order(case: str) -> tuple[str, int]:
     return case[0], int(case[1:])
 
 
+def _shown(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else " ".join(str(value).replace("|", "/").split())
+
+
 def main(kept: Path, page: Path) -> None:
     lines = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
     worst: dict[tuple[str, str], dict[str, object]] = {}
@@ -31,7 +35,7 @@ def main(kept: Path, page: Path) -> None:
         if key not in worst or worst[key]["passes"]:
             worst[key] = line
     rows = [
-        f"| {case} | {name} | {line['value']} | {'long' if line['long'] else 'short'} | "
+        f"| {case} | {name} | {_shown(line['value'])} | {'long' if line['long'] else 'short'} | "
         f"{'passes' if line['passes'] else '**does not pass**'} |"
         for (case, name), line in sorted(worst.items(), key=lambda item: (order(item[0][0]), item[0][1]))
     ]
