@@ -18,13 +18,15 @@ from bot.folding import fold
 _WORD = re.compile(r"[^\W_]+")
 _DEFINED = re.compile(r"\(([A-Z][A-Za-z0-9&-]{1,9})\)")
 
-#: A name: capitalised words, small words between them, no punctuation inside.
-_NAME = re.compile(r"[A-Z][\w’'-]*(?:(?: (?:of|for|the|and|on|to|in|at|&)){0,2} [A-Z][\w’'-]*)+")
+#: A name: capitalised words, small words between them, no punctuation inside. A word of more letters than any has would
+#: be looked through again from each capital in it.
+_NAME = re.compile(r"[A-Z][\w’'-]{0,80}+(?:(?: (?:of|for|the|and|on|to|in|at|&)){0,2} [A-Z][\w’'-]{0,80}+)+")
 #: A term of art in small letters: hyphenated words, then one more.
-_COMPOUND = re.compile(r"\b(?:[a-z]+(?:-[a-z]+)+ ){1,3}[a-z]+")
+_COMPOUND = re.compile(r"\b(?:[a-z]{1,40}(?:-[a-z]{1,40}){1,12} ){1,3}[a-z]+")
 
 _SHORTEST, _LONGEST = 3, 8  # letters of a short form made of initials
 _FORMS = 3  # long forms kept for each short one
+_LIST = 40  # capitalised words in a row that are no name any more
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,9 @@ def _initials(text: str) -> Iterator[tuple[str, str]]:
         if _SHORTEST <= len(parts) <= _LONGEST:
             yield "".join(part[0] for part in parts), match[0]
     for match in _NAME.finditer(text):
-        starts = [(m.start(), m.end(), m[0][0]) for m in re.finditer(r"(?<![\w’'])[A-Z][\w’']*", match[0])]
-        for first in range(len(starts)):
+        name = match[0]
+        starts = [(m.start(), m.end(), m[0][0]) for m in re.finditer(r"(?<![\w’'])[A-Z][\w’']*", name)]
+        for first in range(len(starts) if len(starts) <= _LIST else 0):
             for last in range(first + _SHORTEST - 1, min(len(starts), first + _LONGEST)):
-                long = match[0][starts[first][0] : starts[last][1]]
+                long = name[starts[first][0] : starts[last][1]]
                 yield "".join(letter for _, _, letter in starts[first : last + 1]), long

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from bot.folding import fold
@@ -62,3 +64,18 @@ def test_words_that_begin_with_a_letter_are_found_by_their_length() -> None:
     assert words.beginning_with("b", 3, 4) == ["bay", "boat", "buoy"]
     assert words.beginning_with("b", 5, 9) == ["boats"]
     assert words.beginning_with("q", 1, 9) == []
+
+
+def test_many_capitals_in_a_row_are_a_list_and_no_name() -> None:
+    assert learnt(["Aa Bb Cc Dd " * 20]).short_forms == {}
+    assert "abcd" in learnt(["Aa Bb Cc Dd"]).short_forms
+
+
+@pytest.mark.parametrize(
+    "piece", ["Tick ", "Tick-", "tick-", "A’", "tick-tock ", "Aa of the ", "(AB) ", "Tick of of of "]
+)
+def test_what_is_learnt_takes_time_in_proportion_to_the_text(piece: str) -> None:
+    """All of a document is looked through at once, and nothing stops whoever writes one."""
+    started = time.process_time()
+    learn(piece * 100_000)
+    assert time.process_time() - started < 10
