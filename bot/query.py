@@ -80,7 +80,8 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: C
 
     def replaced(match: re.Match[str]) -> str:
         word = match[0]
-        if not terms_of(word) or any(snapshot.lexical.knows(term) for term in terms_of(word)):
+        terms = terms_of(word)
+        if not terms or any(map(snapshot.lexical.knows, terms)):
             return word
         long = snapshot.vocabulary.short_forms.get(fold(word), ())
         if long and ((word.isupper() and not shouted) or not _is_whole(word, encoder)):
@@ -93,13 +94,14 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: C
         return mended
 
     text = _WORD.sub(replaced, question)
+    kind = asks_for(text)
     return Query(
         text=text,
         terms=read_terms([text], encoder.pieces)[0],
-        kind=asks_for(text),
+        kind=kind,
         corrections=tuple(corrections),
         expansions=tuple(expansions),
-        lookup=None if asks_for(text) else look_up(text, snapshot.lists, snapshot.documents, snapshot.lexical),
+        lookup=None if kind else look_up(text, snapshot.lists, snapshot.documents, snapshot.lexical),
         foreign=foreign,
     )
 
