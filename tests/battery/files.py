@@ -219,6 +219,27 @@ def _shown(text: str, x: float, y: float, bold: bool, kerned: bool) -> str:
     return f"q BT /F0 8 Tf 1 0 0 1 {x} {y} Tm [({cut})] TJ ET Q\n"
 
 
+def printable(chance: random.Random) -> tuple[str, Author]:
+    """A page that a browser prints in columns, justified and hyphenated, with pictures and tables between."""
+    author = Author(chance)
+    parts = [f"<p>{html.escape(text)}</p>" for text in author.paragraphs(chance.randint(60, 120))]
+    for at in range(0, len(parts), 15):
+        parts[at] = f"<h2>{author.title()}</h2>{parts[at]}"
+    for _ in range(3):
+        cells = "".join(f"<tr><td>{author.day()}</td><td>{chance.randint(1, 99)}</td></tr>" for _ in range(4))
+        parts.insert(chance.randrange(5, len(parts) - 5), f"<table><tr><th>Day</th><th>Count</th></tr>{cells}</table>")
+    style = (
+        f"article{{columns:{chance.choice((1, 2, 2, 3))};column-gap:{chance.choice((8, 10))}mm;hyphens:auto;"
+        f"text-align:{chance.choice(('justify', 'left'))};font:{chance.choice((8, 9, 11))}pt "
+        f"{chance.choice(('serif', 'sans-serif'))}}}h1{{column-span:all}}td{{border:1px solid}}"
+    )
+    return (
+        f'<html lang="en"><head><meta charset="utf-8"><title>{author.title()}</title><style>{style}</style></head>'
+        f"<body><article><h1>{author.title()}</h1>{''.join(parts)}</article></body></html>",
+        author,
+    )
+
+
 # --- offices ----------------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,8 @@ from tests.battery.supply import parts
 
 #: Cases that have no figure here, and why.
 _NOT_HERE = {
+    "D1": "tests/widget/test_embedding.py, in every `make test`",
+    "D2": "tests/widget/test_embedding.py, in every `make test`",
     "B10": "answers are not streamed",
     "D6": "questions are not logged, so that nothing is kept that would have to expire",
     "D7": "tests/widget/test_embedding.py, in every `make test`",

@@ -3,7 +3,7 @@
 Before the panel is opened: CPU time of the page's main thread, from a trace, times four; time on the clock would tell
 more of the machine's other work. A page with the widget and the same one without are visited by turns, each in a
 context of its own whose process has shown a page before; what is printed is the median of the differences. The page is
-written in the system's font, as the widget is; in any other page the widget's font costs some 4 ms more. What the time
+written in the system's font, as the widget is; in any other page the widget's font costs some 7 ms more. What the time
 is made of is measured in visits of its own, since tracing it in detail takes time too. After that, on the clock: from
 the click to a painted panel with the focus in the question, to the question in the log, and from the reply to the
 painted answer.
