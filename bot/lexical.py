@@ -204,6 +204,8 @@ class Lexical:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Return the rows of the passages with any of the terms, and how well they match, 0 to 1; best first.
 
+        Of a large corpus, terms that stand in very many passages are left out where there are rarer ones.
+
         :param limit: most passages to return, 1 or more.
         :param lent: other terms, each with what a full match of them adds; the sum may then be more than 1.
         :param documents: ids of the only documents to look in; ``None`` for all.
