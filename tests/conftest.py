@@ -8,18 +8,24 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports huggingf
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch and faiss each bring an OpenMP of their own
 
 import re
+import shutil
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from bot.engine import Bot, build_index, load_encoder, open_bot
 from bot.settings import Settings, load_settings
 from bot.types import Answer, Embeddings, Encoder, Filters, Progress, Turn
 
 REPOSITORY = Path(__file__).parent.parent
+
+#: With these, Chromium runs without a display and asks nobody for anything.
+ARGUMENTS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+    --disable-component-update --disable-sync""".split()
 
 #: A small corpus of our own, in the shapes that real ones have.
 FILES: Mapping[str, str] = {
@@ -155,3 +161,17 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Bot:
     settings = load_settings(corpus=REPOSITORY / "corpus", index=tmp_path_factory.mktemp("shipped"))
     build_index(settings)
     return open_bot(settings)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real Chromium, closed with the module, as no second one and no asyncio loop can run beside it."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI has no Chromium: `apt-get install chromium`")
+        pytest.skip("NO CHROMIUM WAS FOUND: the pages were not looked at in a browser; `apt-get install chromium`")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield browser
+        browser.close()

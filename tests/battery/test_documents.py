@@ -42,9 +42,6 @@ from tests.documents.test_epub import CHAPTER, book
 from tests.documents.test_pdf import assemble, make, say
 from tests.documents.test_sheets import rows, workbook
 from tests.documents.test_zipped import archive, changed, document
-from tests.widget.conftest import browser
-
-__all__ = ["browser"]
 
 MIB = 1 << 20
 

@@ -35,9 +35,6 @@ from tests.battery.supply import parts
 from tests.battery.test_documents import python
 from tests.conftest import FILES, REPOSITORY, write_files
 from tests.servers import running, serving
-from tests.widget.conftest import browser
-
-__all__ = ["browser"]
 
 # --- D3 ---------------------------------------------------------------------------------------------------------------
 

@@ -1,9 +1,7 @@
-"""A real service, a real page on another origin, and a real browser."""
+"""A real service, and a real page on another origin."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -14,14 +12,10 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, sync_playwright
 
 from bot.api.app import create_app
 from bot.engine import build_index, open_bot
 from bot.settings import Settings, load_settings
-
-ARGUMENTS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync""".split()
 
 #: The shipped documents.
 CORPUS = Path(__file__).parents[2] / "corpus"
@@ -94,16 +88,3 @@ def service(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[st
     settings = load_settings(corpus=CORPUS, index=home / "index", origins=(site.origin,), feedback=True)
     with served(settings) as address:
         yield address
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    executable = shutil.which("chromium")
-    if executable is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI has no Chromium: `apt-get install chromium`")
-        pytest.skip("NO CHROMIUM WAS FOUND: the pages were not looked at in a browser; `apt-get install chromium`")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        yield browser
-        browser.close()

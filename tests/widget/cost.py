@@ -21,7 +21,8 @@ from statistics import median, quantiles
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bot.settings import load_settings
-from tests.widget.conftest import ARGUMENTS, CORPUS, served
+from tests.conftest import ARGUMENTS
+from tests.widget.conftest import CORPUS, served
 
 VISITS, SLOWER = 15, 4
 
