@@ -58,6 +58,14 @@ def main() -> None:
     app()
 
 
+#: Seconds after which a thread that works in Python lets in another that waits: the one that takes and sends must not
+#: wait five thousandths, as is usual, for each step of each request.
+_TURN_SECONDS = 0.0005
+
+#: Connections let in at a time. uvloop lets in one for each socket that it listens on, then does what else there is:
+#: with a single one, a few hundred a second, and the others time out at the door (github.com/libuv/libuv/pull/3696).
+_DOORS = 32
+
 #: Files up to which each is listed; of more, those of which there is something to say.
 _LISTED = 50
 
@@ -299,6 +307,7 @@ def serve(
         for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # questions are answered side by side instead
             os.environ.setdefault(threads, "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        sys.setswitchinterval(_TURN_SECONDS)
 
         import uvicorn
 
@@ -333,7 +342,8 @@ def serve(
                     server_header=False,
                     timeout_graceful_shutdown=10,
                 )
-                uvicorn.Server(config).run(sockets=[listening])
+                doors = [listening, *(listening.dup() for _ in range(_DOORS - 1))]
+                uvicorn.Server(config).run(sockets=doors)
 
             if settings.workers > 1:
                 run_workers(settings.workers, answer)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import ipaddress
 import json
+import logging
 import math
 import os
 import random
@@ -23,6 +24,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.api.observe import explain
+
+_log = logging.getLogger("signpost")
 
 #: Largest request body, in bytes; the longest legal question fills a small part of it.
 MAX_BODY = 64 * 1024
@@ -70,30 +73,36 @@ class BodyLimit:
 #: once; and the seconds that they wait at most.
 _WORKING_PER_CORE, _CROWD, _PATIENCE = 2, 64, 2.0
 
-#: Seconds after which those who wait are sent away too, once one had to be; and as long nobody else may wait.
-_MOMENT = 0.2
+#: Once one had to be sent away, the seconds in which nobody else may wait; then few may, for each that is worked on,
+#: and twice as many after each such time.
+_MOMENT, _FEW = 0.2, 3
 
 
 class Admission:
     """Lets in as many questions as can be answered soon, and sends the others away at once with 503.
 
     What waits longer than its client does is work for nobody, and makes those after it wait too. A crowd that comes
-    together waits and is answered. When more come than may wait, waiting is over until nobody was sent away for a
-    moment: who is let in is answered as fast as ever (after Maurer, "Fail at Scale", ACM Queue 13 (8), 2015).
+    together waits and is answered. When more come than may wait, waiting is over for a moment, after which few may, and
+    more and more while these are enough; when they are not, who waits is sent away as well. So who is let in is
+    answered as fast as ever, whatever comes (after Maurer, "Fail at Scale", ACM Queue 13 (8), 2015), and those who are
+    few enough to be answered all are so again, even if they do not pause. Who is sent away loses the connection too:
+    one who hammers on must come in by the door again, which lets in a few at a time (``cli.serve``), and not keep
+    everybody busy with refusing.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._free = _WORKING_PER_CORE * (os.cpu_count() or 1)
         self._waiting: deque[asyncio.Future[bool]] = deque()  # each is told whether it is let in
-        self._crowded_until = -math.inf
+        self._few = min(_FEW * self._free, _CROWD // 2)
+        self._closed_until = -math.inf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
         if not await self._admitted():
-            pause = {"Retry-After": str(random.randint(1, 3))}  # not all of them again at the same time
+            pause = {"Retry-After": str(random.randint(1, 3)), "Connection": "close"}  # not all again at the same time
             reply = explain(scope, 503, "Overloaded", "too many questions at the moment; try again in a moment", pause)
             await reply(scope, receive, send)
             return
@@ -119,11 +128,11 @@ class Admission:
             self._free -= 1
             return True
         loop = asyncio.get_running_loop()
-        crowded = loop.time() < self._crowded_until
-        if crowded or len(self._waiting) >= _CROWD:
-            self._crowded_until = loop.time() + _MOMENT
-            if not crowded:
-                loop.call_later(_MOMENT, self._send_away)
+        most = self._may_wait(loop.time())
+        if len(self._waiting) >= most:
+            if most:
+                self._closed_until = loop.time() + _MOMENT
+                self._sort_out(again=most < _CROWD)
             return False
         turn: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(turn)
@@ -138,7 +147,14 @@ class Admission:
                 raise
             return False
 
-    def _send_away(self) -> None:
+    def _may_wait(self, now: float) -> int:
+        moments = min(10.0, (now - self._closed_until) / _MOMENT)
+        return min(_CROWD, self._few << int(moments)) if moments >= 0 else 0
+
+    def _sort_out(self, *, again: bool) -> None:
+        if not again:  # who waits has come in time: it may have been all
+            _log.warning("more questions than can be answered: some are sent away")
+            return
         while self._waiting:
             self._waiting.popleft().set_result(False)
 

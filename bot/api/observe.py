@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
+import random
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -26,6 +26,10 @@ _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src data:; form-action 'self'; "
     "base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'; frame-ancestors {}"
 )
+
+
+#: What those are told who come too often, or while nobody can be answered.
+_SENT_AWAY = (429, 503)
 
 
 def _headers(framed_by: Sequence[str]) -> tuple[tuple[bytes, bytes], ...]:
@@ -70,7 +74,10 @@ class Metrics:
 
 
 class Observe:
-    """The outermost layer: gives each request an id and each reply its headers, counts and logs."""
+    """The outermost layer: gives each request an id and each reply its headers, counts and logs.
+
+    Who is sent away is counted only: a flood must not fill the log, nor make the others wait for it.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, framed_by: Sequence[str] = ()) -> None:
         self._app = app
@@ -81,7 +88,7 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = secrets.token_hex(8)
+        request_id = f"{random.getrandbits(64):016x}"  # a name, no secret
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
         status = 0
@@ -106,7 +113,7 @@ class Observe:
             method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(seconds)
-            level = logging.ERROR if crash else logging.INFO
+            level = logging.ERROR if crash else logging.DEBUG if status in _SENT_AWAY else logging.INFO
             _log.log(
                 level, "request=%s %s %s status=%d ms=%.1f%s", request_id, method, route, status, seconds * 1e3, crash
             )

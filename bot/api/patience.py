@@ -8,13 +8,17 @@ deadline, and the head of a request a size. A proxy in front has limits of its o
 from __future__ import annotations
 
 import asyncio
+import random
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 #: Seconds from a connection's, or a request's, first byte to the end of its head; from there to the end of its body;
-#: and how long what does not fit into the system's buffers waits for its reader. All is over within 10, 15 and 30 s,
-#: also where a thousand end at the same time.
+#: and how long what does not fit into the system's buffers waits for its reader. All is over within 10, 15 and 30 s.
 HEAD_SECONDS, BODY_SECONDS, READER_SECONDS = 9.5, 14.5, 25.0
+
+#: A deadline may end so early, as a share of it, by chance: a thousand that came together do not all go in one moment,
+#: in which nobody else would be served.
+_EARLIEST = 0.9
 
 #: Most bytes of a request that are no body: its head, what frames its pieces, its trailer.
 MAX_HEAD = 32 * 1024
@@ -72,7 +76,7 @@ class PatientProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._stop_reader()
-        self._reader = self.loop.call_later(READER_SECONDS, self.transport.abort)
+        self._reader = self.loop.call_later(_about(READER_SECONDS), self.transport.abort)
 
     def resume_writing(self) -> None:
         self._stop_reader()
@@ -81,9 +85,15 @@ class PatientProtocol(HttpToolsProtocol):
     def _wait(self, seconds: float | None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self.loop.call_later(seconds, self.transport.abort) if seconds is not None else None
+        self._deadline = None
+        if seconds is not None:
+            self._deadline = self.loop.call_later(_about(seconds), self.transport.abort)
 
     def _stop_reader(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
             self._reader = None
+
+
+def _about(seconds: float) -> float:
+    return seconds * random.uniform(_EARLIEST, 1)

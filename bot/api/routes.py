@@ -165,13 +165,13 @@ def feedback(body: FeedbackIn, request: Request) -> None:
 
 
 @service.get("/health/live", operation_id="live", responses=_BROKEN)
-def live() -> HealthOut:
-    """Say that the process runs."""
+async def live() -> HealthOut:
+    """Say that the process runs; like the next one without a thread, so that no question is in its way."""
     return HealthOut(status="live")
 
 
 @service.get("/health/ready", operation_id="ready", responses=_UNREADY)
-def ready(bot: CurrentBot) -> HealthOut:
+async def ready(bot: CurrentBot) -> HealthOut:
     """Say that questions can be answered, and from what."""
     snapshot = bot.snapshot
     return HealthOut(

@@ -222,30 +222,64 @@ def test_some_work_a_crowd_waits_and_the_rest_is_sent_away_at_once(monkeypatch: 
     asyncio.run(scenario())
 
 
-def test_when_more_come_than_may_wait_waiting_is_over_until_it_is_calm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_MOMENT", 0.3)
+def test_when_more_come_than_may_wait_waiting_is_over_and_begins_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_MOMENT", 0.4)
+    monkeypatch.setattr(limits, "_PATIENCE", 60.0)
 
     async def scenario() -> None:
         works = Works()
         app = Admission(works)
-        working, waiting = limits._WORKING_PER_CORE, limits._CROWD
-        first = [asyncio.create_task(sent_to(app)) for _ in range(working + waiting)]
-        await asyncio.sleep(0.6)
-        assert len(app._waiting) == waiting, "as many as may"
-        assert (await sent_to(app))[0] == 503, "one more"
-        assert len(app._waiting) == waiting
-        await asyncio.sleep(0.6)
-        assert [task.result()[0] for task in first if task.done()] == [503] * waiting, "after a moment"
-        later = asyncio.create_task(sent_to(app))
-        await asyncio.sleep(0.01)
-        assert len(app._waiting) == 1, "nobody was sent away for a moment"
-        app._crowded_until = asyncio.get_running_loop().time() + 0.3
-        assert (await sent_to(app))[0] == 503
+        working, few = limits._WORKING_PER_CORE, limits._FEW * limits._WORKING_PER_CORE
+        asking: list[asyncio.Task[tuple[int, dict[str, str]]]] = []
+
+        async def come(count: int) -> int:
+            """So many more come; how many are sent away, of all."""
+            asking.extend(asyncio.create_task(sent_to(app)) for _ in range(count))
+            await asyncio.sleep(0.02)
+            return sum(task.done() for task in asking)
+
+        assert await come(working + limits._CROWD) == 0, "as many as may"
+        assert await come(1) == 1, "one more, and only that one"
+        for _ in range(limits._CROWD):
+            app._leave()  # all who waited are let in
+        assert await come(3) == 4, "nobody may wait for a moment"
+        await asyncio.sleep(0.4)
+        assert await come(few) == 4, "then a few may"
+        assert await come(1) == 5 + few, "and are sent away as well when more come"
+        assert await come(1) == 6 + few
+        await asyncio.sleep(0.8)
+        assert await come(2 * few) == 6 + few, "after two moments twice as many may, who are answered"
+        await asyncio.sleep(5 * 0.4)
+        assert await come(limits._CROWD - 2 * few) == 6 + few, "and in the end as many as ever"
         works.go.set()
-        assert (await later)[0] == 200
-        assert (await sent_to(app))[0] == 200, "who is let in at once waits for nobody"
-        await asyncio.gather(*first)
-        assert (app._free, len(app._waiting)) == (working, 0)
+        replies = [status for status, _ in await asyncio.gather(*asking)]
+        assert (replies.count(200), replies.count(503)) == (len(asking) - 6 - few, 6 + few)
+
+    asyncio.run(scenario())
+
+
+def test_who_hammers_after_a_crowd_but_is_few_enough_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_MOMENT", 0.2)
+
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.01)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def scenario() -> None:
+        app = Admission(answers)
+        last: list[int] = []
+
+        async def hammers(until: float) -> None:
+            while time.monotonic() < until:
+                status, _ = await sent_to(app)
+                if time.monotonic() > until - 0.5:
+                    last.append(status)
+                await asyncio.sleep(0)
+
+        crowd = [sent_to(app) for _ in range(200)]
+        few = [hammers(time.monotonic() + 2) for _ in range(2 * limits._WORKING_PER_CORE)]
+        await asyncio.gather(*crowd, *few)
+        assert set(last) == {200}
 
     asyncio.run(scenario())
 

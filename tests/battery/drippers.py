@@ -7,8 +7,10 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from subprocess import PIPE, Popen
 
 #: The beginnings of requests that never end: in the head, and in the body.
@@ -33,53 +35,59 @@ def dripping(port: int, count: int, seconds: float, again: bool = False) -> Iter
             process.kill()
 
 
+@dataclass(frozen=True, slots=True)
+class _Client:
+    socket: socket.socket
+    kind: int
+    since: float
+
+
 def _main(port: int, count: int, seconds: float, again: bool) -> None:
     end, closed = time.monotonic() + seconds, (list[float](), list[float]())
-    poll, clients = select.poll(), dict[int, tuple[socket.socket, float, int]]()
+    poll, clients, due = select.poll(), dict[int, _Client](), deque[tuple[float, _Client]]()
 
-    def come(kind: int) -> None:
-        client = socket.create_connection(("127.0.0.1", port))
-        client.sendall((_HEAD, _BODY)[kind])
-        client.setblocking(False)
-        poll.register(client, select.POLLIN)
-        clients[client.fileno()] = client, time.monotonic(), kind
+    def come(kind: int, later: float) -> None:
+        client = _Client(socket.create_connection(("127.0.0.1", port)), kind, time.monotonic())
+        client.socket.sendall((_HEAD, _BODY)[kind])
+        client.socket.setblocking(False)
+        poll.register(client.socket, select.POLLIN)
+        clients[client.socket.fileno()] = client
+        due.append((time.monotonic() + later, client))
 
-    for number in range(2 * count):
-        come(number % 2)
+    for number in range(2 * count):  # they come together, and each has its own time from then on
+        come(number % 2, _PAUSE * number / (2 * count))
     while clients and (now := time.monotonic()) < end:
-        with ExitStack() as gone:
-            for descriptor in _let_go(poll, clients, now + _PAUSE):
-                client, since, kind = clients.pop(descriptor)
-                poll.unregister(descriptor)
-                closed[kind].append(time.monotonic() - since)
-                gone.enter_context(client)
-                if again:
-                    gone.callback(come, kind)
-    for kind, left in enumerate(closed):
-        left += [seconds for _, _, its in clients.values() if its == kind and not again]
+        gone = set[_Client]()
+        while due and due[0][0] <= now:
+            _, client = due.popleft()
+            if client.socket.fileno() in clients:
+                due.append((now + _PAUSE, client))
+                if not _still_there(client, send=True):
+                    gone.add(client)
+        left = max(0.0, due[0][0] - time.monotonic()) if due else _PAUSE
+        told = [clients[descriptor] for descriptor, _ in poll.poll(left * 1_000)]
+        gone |= {client for client in told if not _still_there(client, send=False)}
+        for client in gone:
+            del clients[client.socket.fileno()]
+            poll.unregister(client.socket)
+            client.socket.close()
+            closed[client.kind].append(time.monotonic() - client.since)
+            if again:
+                come(client.kind, _PAUSE)
+    for client in clients.values():
+        if not again:
+            closed[client.kind].append(seconds)
     print(json.dumps(closed))  # noqa: T201
 
 
-def _let_go(poll: select.poll, clients: dict[int, tuple[socket.socket, float, int]], until: float) -> Sequence[int]:
-    """Send a byte from each; those whose connection has ended by the time, or that were told so."""
-    ended = set[int]()
-    for descriptor, (client, _, _) in clients.items():
-        try:
-            client.send(b"x")
-        except BlockingIOError:
-            continue
-        except OSError:
-            ended.add(descriptor)
-    while (left := until - time.monotonic()) > 0:
-        for descriptor, _ in poll.poll(left * 1_000):
-            try:
-                if not clients[descriptor][0].recv(1 << 12):
-                    ended.add(descriptor)
-            except OSError:
-                ended.add(descriptor)
-        if ended:
-            break
-    return sorted(ended)
+def _still_there(client: _Client, *, send: bool) -> bool:
+    """Send a byte or read what came; whether the connection goes on."""
+    try:
+        return bool(client.socket.send(b"x") if send else client.socket.recv(1 << 12))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -39,6 +40,7 @@ from bot.publish import put_in_use
 from bot.settings import MAX_QUESTION, Settings
 from bot.types import Embeddings, Encoder, Progress
 from tests.api.test_errors import CANARY, HOSTILE, JSON, assert_plain_error
+from tests.battery.crowd import on_time
 from tests.battery.drippers import dripping
 from tests.battery.figures import dice, figure, figures, long
 from tests.conftest import FILES, Overheard, write_files
@@ -460,16 +462,6 @@ def slow(island: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield service
 
 
-async def on_time(port: int, sent: bytes, per_second: float, seconds: float) -> list[Reply]:
-    """Send at fixed times, whatever comes back (open loop)."""
-    started = time.monotonic()
-    tasks = []
-    for number in range(int(per_second * seconds)):
-        await asyncio.sleep(max(0.0, started + number / per_second - time.monotonic()))
-        tasks.append(asyncio.create_task(asked(port, sent)))
-    return await asyncio.gather(*tasks)
-
-
 def test_b7_overload_10x(slow: Service) -> None:
     overload(slow, "work is a sleep of 0.1 s")
 
@@ -492,12 +484,9 @@ def overload(slow: Service, work: str) -> None:
     peak = len(unloaded) / (time.monotonic() - started)
     before = slow.memory()
 
-    async def load() -> tuple[list[Reply], list[Reply]]:
-        pressed = asyncio.create_task(on_time(slow.port, ask, 10 * peak, seconds))
-        looked = await on_time(slow.port, HEALTH, 5, seconds)
-        return await pressed, looked
-
-    replies, health = asyncio.run(load())
+    with ThreadPoolExecutor() as clients:
+        calm = clients.submit(on_time, slow.port, HEALTH, 5, seconds)
+        replies, health = on_time(slow.port, ask, 10 * peak, seconds), calm.result()
     ended, again = time.monotonic(), []
     while time.monotonic() - ended < (10 if long() else 1):
         again.append((time.monotonic() - ended, asyncio.run(asked(slow.port, ask))))
@@ -963,7 +952,7 @@ def test_d12_attack_while_sick(island: Settings, tmp_path: Path) -> None:
         sickness = threading.Thread(target=sicken)
         with dripping(service.port, 500, seconds, again=True):
             sickness.start()
-            replies = asyncio.run(on_time(service.port, ask, 10 * peak, seconds))
+            replies = on_time(service.port, ask, 10 * peak, seconds)
         over.set()
         sickness.join()
         until(lambda: exchange(service.port, ask).status == 200)
