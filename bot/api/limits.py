@@ -219,7 +219,7 @@ class RateLimit:
         if not wait:
             await self._app(scope, receive, send)
             return
-        headers = {"Retry-After": str(math.ceil(wait))}
+        headers = {"Retry-After": str(math.ceil(wait)), "Connection": "close"}  # as ``Admission`` does, and why
         reply = explain(scope, 429, "TooManyQuestions", "too many questions from one place; try again later", headers)
         await reply(scope, receive, send)
 

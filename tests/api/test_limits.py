@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import re
 import time
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -144,7 +146,10 @@ def test_the_client_is_the_last_that_no_proxy_of_ours_is(
     assert client_of(peer, *said, proxies=proxies) == client
 
 
-def test_who_asks_too_much_is_told_when_to_come_back(bot: Bot, island: Settings) -> None:
+def test_who_asks_too_much_is_told_when_to_come_back(
+    bot: Bot, island: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     settings = island.model_copy(update={"rate_limit": 12, "origins": ("https://a.example",)})
     with TestClient(create_app(lambda: bot, settings)) as client:
         sent = [client.post("/v1/ask", json=QUESTION, headers={"origin": "https://a.example"}) for _ in range(5)]
@@ -152,12 +157,17 @@ def test_who_asks_too_much_is_told_when_to_come_back(bot: Bot, island: Settings)
         for reply in sent[2:]:
             assert set(reply.json()) == {"error", "detail", "request_id"}
             assert 1 <= int(reply.headers["retry-after"]) <= 5
+            assert reply.headers["connection"] == "close"
             assert reply.headers["access-control-allow-origin"] == "https://a.example"
         assert client.get("/health/ready").status_code == 200, "only questions are counted"
         assert client.get("/").status_code == 200
         page = client.post("/", data={"question": "How fast?"}, headers={"accept": "text/html"})
         assert page.status_code == 429, "a page's question counts as well"
         assert page.headers["content-type"].startswith("text/html")
+        assert caplog.text.count("status=200") == 4
+        assert "status=429" not in caplog.text, "a flood does not fill the log"
+        counted = re.findall(r'signpost_http_requests_total\{.*status="429"\} (\d+)', client.get("/metrics").text)
+        assert sum(map(int, counted)) == 4, "and is counted"
 
 
 # --- Admission --------------------------------------------------------------------------------------------------------
@@ -214,6 +224,7 @@ def test_some_work_a_crowd_waits_and_the_rest_is_sent_away_at_once(monkeypatch: 
         refused = [task.result() for task in asking if task.done()]
         assert [status for status, _ in refused] == [503] * 10
         assert all(1 <= int(headers["retry-after"]) <= 3 for _, headers in refused)
+        assert all(headers["connection"] == "close" for _, headers in refused), "back to the end of the line"
         works.go.set()
         assert [status for status, _ in await asyncio.gather(*asking)].count(200) == most
         assert works.most == limits._WORKING_PER_CORE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -231,3 +232,9 @@ def test_a_body_in_many_pieces_is_received(port: int) -> None:
             time.sleep(BODY / 50)
         client.sendall(b"0\r\n\r\n")
         assert reply_on(client).body == b"n=1:50"
+
+
+def test_those_that_come_together_do_not_all_go_in_one_moment() -> None:
+    chosen = [patience._about(10.0) for _ in range(1_000)]
+    assert all(9.0 <= seconds <= 10.0 for seconds in chosen), "never later than is promised"
+    assert max(Counter(int(seconds * 10) for seconds in chosen).values()) < 200, "in no tenth of a second most"
