@@ -59,11 +59,11 @@ def main() -> None:
 
 
 #: Seconds after which a thread that works in Python lets in another that waits: the one that takes and sends must not
-#: wait five thousandths, as is usual, for each step of each request.
+#: wait five thousandths of one, as is usual, for each step of each request.
 _TURN_SECONDS = 0.0005
 
-#: Connections let in at a time. uvloop lets in one for each socket that it listens on, then does what else there is:
-#: with a single one, a few hundred a second, and the others time out at the door (github.com/libuv/libuv/pull/3696).
+#: Connections let in at a time. In each turn of its loop uvloop lets in one for each socket that it listens on: with a
+#: single one a few hundred a second, and the others time out at the door (github.com/libuv/libuv/pull/3696).
 _DOORS = 32
 
 #: Files up to which each is listed; of more, those of which there is something to say.

@@ -73,8 +73,8 @@ class BodyLimit:
 #: once; and the seconds that they wait at most.
 _WORKING_PER_CORE, _CROWD, _PATIENCE = 2, 64, 2.0
 
-#: Once one had to be sent away, the seconds in which nobody else may wait; then few may, for each that is worked on,
-#: and twice as many after each such time.
+#: Once one had to be sent away, the seconds in which nobody else may wait; then so few may for each that is worked on,
+#: at most half a crowd, and twice as many after each such time.
 _MOMENT, _FEW = 0.2, 3
 
 
@@ -102,6 +102,7 @@ class Admission:
             await self._app(scope, receive, send)
             return
         if not await self._admitted():
+            scope["state"]["sent_away"] = True
             pause = {"Retry-After": str(random.randint(1, 3)), "Connection": "close"}  # not all again at the same time
             reply = explain(scope, 503, "Overloaded", "too many questions at the moment; try again in a moment", pause)
             await reply(scope, receive, send)
@@ -219,7 +220,8 @@ class RateLimit:
         if not wait:
             await self._app(scope, receive, send)
             return
-        headers = {"Retry-After": str(math.ceil(wait)), "Connection": "close"}  # as ``Admission`` does, and why
+        scope["state"]["sent_away"] = True
+        headers = {"Retry-After": str(math.ceil(wait))}
         reply = explain(scope, 429, "TooManyQuestions", "too many questions from one place; try again later", headers)
         await reply(scope, receive, send)
 

@@ -28,10 +28,6 @@ _PAGE_POLICY = (
 )
 
 
-#: What those are told who come too often, or while nobody can be answered.
-_SENT_AWAY = (429, 503)
-
-
 def _headers(framed_by: Sequence[str]) -> tuple[tuple[bytes, bytes], ...]:
     """What every reply carries, unless its route says otherwise."""
     sites = " ".join(site for site in framed_by if site != "null")
@@ -76,7 +72,8 @@ class Metrics:
 class Observe:
     """The outermost layer: gives each request an id and each reply its headers, counts and logs.
 
-    Who is sent away is counted only: a flood must not fill the log, nor make the others wait for it.
+    Who is sent away for coming too often, or with too many, is counted only: a flood must not fill the log, nor make
+    the others wait for it.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, framed_by: Sequence[str] = ()) -> None:
@@ -113,7 +110,8 @@ class Observe:
             method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(seconds)
-            level = logging.ERROR if crash else logging.DEBUG if status in _SENT_AWAY else logging.INFO
+            sent_away = scope["state"].get("sent_away", False)
+            level = logging.ERROR if crash else logging.DEBUG if sent_away else logging.INFO
             _log.log(
                 level, "request=%s %s %s status=%d ms=%.1f%s", request_id, method, route, status, seconds * 1e3, crash
             )

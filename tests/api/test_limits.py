@@ -157,7 +157,6 @@ def test_who_asks_too_much_is_told_when_to_come_back(
         for reply in sent[2:]:
             assert set(reply.json()) == {"error", "detail", "request_id"}
             assert 1 <= int(reply.headers["retry-after"]) <= 5
-            assert reply.headers["connection"] == "close"
             assert reply.headers["access-control-allow-origin"] == "https://a.example"
         assert client.get("/health/ready").status_code == 200, "only questions are counted"
         assert client.get("/").status_code == 200
@@ -234,8 +233,8 @@ def test_some_work_a_crowd_waits_and_the_rest_is_sent_away_at_once(monkeypatch: 
 
 
 def test_when_more_come_than_may_wait_waiting_is_over_and_begins_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_MOMENT", 0.4)
-    monkeypatch.setattr(limits, "_PATIENCE", 60.0)
+    monkeypatch.setattr(limits, "_MOMENT", 60.0)
+    monkeypatch.setattr(limits, "_PATIENCE", 600.0)
 
     async def scenario() -> None:
         works = Works()
@@ -254,13 +253,13 @@ def test_when_more_come_than_may_wait_waiting_is_over_and_begins_small(monkeypat
         for _ in range(limits._CROWD):
             app._leave()  # all who waited are let in
         assert await come(3) == 4, "nobody may wait for a moment"
-        await asyncio.sleep(0.4)
+        app._closed_until -= 60.0
         assert await come(few) == 4, "then a few may"
         assert await come(1) == 5 + few, "and are sent away as well when more come"
         assert await come(1) == 6 + few
-        await asyncio.sleep(0.8)
+        app._closed_until -= 120.0
         assert await come(2 * few) == 6 + few, "after two moments twice as many may, who are answered"
-        await asyncio.sleep(5 * 0.4)
+        app._closed_until -= 300.0
         assert await come(limits._CROWD - 2 * few) == 6 + few, "and in the end as many as ever"
         works.go.set()
         replies = [status for status, _ in await asyncio.gather(*asking)]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tests.servers import Reply, parsed
 
-#: Seconds after which a client gives up.
+#: Seconds after the last has come in which the replies may come.
 _PATIENCE = 60.0
 
 #: Before each reply in what the process says: seconds that it took, and its bytes.
