@@ -84,10 +84,10 @@ class Admission:
     What waits longer than its client does is work for nobody, and makes those after it wait too. A crowd that comes
     together waits and is answered. When more come than may wait, waiting is over for a moment, after which few may, and
     more and more while these are enough; when they are not, who waits is sent away as well. So who is let in is
-    answered as fast as ever, whatever comes (after Maurer, "Fail at Scale", ACM Queue 13 (8), 2015), and those who are
-    few enough to be answered all are so again, even if they do not pause. Who is sent away loses the connection too:
-    one who hammers on must come in by the door again, which lets in a few at a time (``cli.serve``), and not keep
-    everybody busy with refusing.
+    answered as fast as ever, whatever comes (after Maurer, "Fail at Scale", ACM Queue 13 (8), 2015), and after a flood
+    those who are no more than are worked on and these few are all answered again, even if they do not pause. Who is
+    sent away loses the connection too: one who hammers on must come in by the door again, which lets in so many at a
+    time (``cli.serve``), and not keep everybody busy with refusing.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -132,8 +132,7 @@ class Admission:
         most = self._may_wait(loop.time())
         if len(self._waiting) >= most:
             if most:
-                self._closed_until = loop.time() + _MOMENT
-                self._sort_out(again=most < _CROWD)
+                self._shut(loop.time(), again=most < _CROWD)
             return False
         turn: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(turn)
@@ -152,11 +151,11 @@ class Admission:
         moments = min(10.0, (now - self._closed_until) / _MOMENT)
         return min(_CROWD, self._few << int(moments)) if moments >= 0 else 0
 
-    def _sort_out(self, *, again: bool) -> None:
-        if not again:  # who waits has come in time: it may have been all
+    def _shut(self, now: float, *, again: bool) -> None:
+        self._closed_until = now + _MOMENT
+        if not again:
             _log.warning("more questions than can be answered: some are sent away")
-            return
-        while self._waiting:
+        while again and self._waiting:  # the first time those who wait stay: it may have been all
             self._waiting.popleft().set_result(False)
 
     def _leave(self) -> None:

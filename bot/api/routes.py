@@ -165,8 +165,8 @@ def feedback(body: FeedbackIn, request: Request) -> None:
 
 
 @service.get("/health/live", operation_id="live", responses=_BROKEN)
-async def live() -> HealthOut:
-    """Say that the process runs; like the next one without a thread, so that no question is in its way."""
+async def live() -> HealthOut:  # it and the next one take no thread, so that no question is in their way
+    """Say that the process runs."""
     return HealthOut(status="live")
 
 
