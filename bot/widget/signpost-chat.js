@@ -531,7 +531,6 @@ class SignpostChat extends HTMLElement {
     const question = this.$input.value.trim();
     if (this.#asking) return this.#announce(this.#say("searching"));
     if (!question || [...question].length > this.#limit) return;
-    if (!navigator.onLine) return this.#notice("offline");
     if (personal(question) && !sure) {
       this.#notice("personal", "ask_anyway", () => { this.$input.focus(); this.#submit(true); });
       this.#personal = question;

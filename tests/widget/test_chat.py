@@ -457,13 +457,28 @@ def test_going_offline_is_noticed_and_got_over(visit: Visit) -> None:
     visit.input.fill(HOTLINES)
     visit.context.set_offline(True)
     expect(notice).to_be_visible(timeout=1_000)
-    visit.input.press("Enter")
     expect(visit.input).to_have_value(HOTLINES)
-    expect(visit.turns).to_have_count(0)
-    assert visit.asked == []
     visit.context.set_offline(False)
     expect(notice).to_have_count(0, timeout=1_000)
     visit.input.press("Enter")
+    expect(visit.last.locator(".status")).to_have_text("Answer")
+
+
+def test_a_question_that_is_sent_while_offline_is_kept(visit: Visit) -> None:
+    visit.begin()
+    visit.context.set_offline(True)
+    visit.send(HOTLINES)
+    expect(visit.last.get_by_role("alert")).to_have_text("You are offline. Your question is kept.")
+    visit.context.set_offline(False)
+    visit.last.get_by_role("button", name="Try again").click()
+    expect(visit.last.locator(".status")).to_have_text("Answer")
+
+
+def test_a_service_on_a_machine_without_a_network_is_asked(visit: Visit) -> None:
+    """Browsers say that they are offline there, which is no reason not to try."""
+    visit.page.add_init_script("Object.defineProperty(Navigator.prototype, 'onLine', {get: () => false})")
+    visit.begin()
+    visit.send(HOTLINES)
     expect(visit.last.locator(".status")).to_have_text("Answer")
 
 
