@@ -97,7 +97,7 @@ def search(
     :param filters: which documents may be quoted; all when ``None``.
     """
     documents = None
-    if filters is not None:
+    if filters is not None and filters.limits:
         documents = [record.id for record in snapshot.documents.records if filters.admit(record)]
     only = None if documents is None else snapshot.rows_of(documents)
     vector = _vector_of(query, encoder)
@@ -147,12 +147,12 @@ def _vector_of(query: Query, encoder: Encoder) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Sentences:
-    """The sentences of the candidates, one candidate after the other: cosines with the question, where each candidate
-    begins, and the mean vector of each candidate's, of length 1."""
+    """The sentences of the candidates, one candidate after the other: their vectors, cosines with the question, and
+    where each candidate begins."""
 
+    vectors: Floats
     cosines: Floats
     offsets: Rows
-    means: Floats
 
     def cosines_of(self, number: int) -> Floats:
         """Return the cosines of one candidate's sentences."""
@@ -163,6 +163,13 @@ class _Sentences:
         best: Floats = np.maximum.reduceat(self.cosines, self.offsets[:-1])
         return best
 
+    def means_of(self, numbers: npt.NDArray[np.intp]) -> Floats:
+        """Return the mean vector of the sentences of some candidates, of length 1, one row for each."""
+        bounds = zip(self.offsets[numbers], self.offsets[numbers + 1], strict=True)
+        sums = np.stack([self.vectors[first:last].sum(axis=0) for first, last in bounds])
+        means: Floats = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+        return means
+
 
 def _sentences_of(snapshot: Snapshot, vector: Floats, rows: Rows) -> _Sentences:
     """Read the sentences of some passages, and of no others."""
@@ -170,9 +177,7 @@ def _sentences_of(snapshot: Snapshot, vector: Floats, rows: Rows) -> _Sentences:
     offsets = np.concatenate([[0], np.cumsum(ends - starts)])
     places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
     vectors = snapshot.sentence_vectors.of(places)
-    means = np.add.reduceat(vectors, offsets[:-1])
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
-    return _Sentences(vectors @ vector, offsets, means)
+    return _Sentences(vectors, vectors @ vector, offsets)
 
 
 def _distinct(
@@ -182,7 +187,7 @@ def _distinct(
 
     Words are compared only where the sentences, on average, are near enough in meaning for them to be the same.
     """
-    means = sentences.means[best]
+    means = sentences.means_of(best)
     near = means @ means.T >= _PERHAPS_SAME
     places: dict[int, list[int]] = {}
     firsts: list[int] = []

@@ -180,6 +180,11 @@ class Filters:
     document: tuple[str, ...] = ()
     language: tuple[str, ...] = ()
 
+    @property
+    def limits(self) -> bool:
+        """Whether anything is named, so that not every document may be quoted."""
+        return bool(self.publisher or self.document or self.language)
+
     def admit(self, document: Sourced) -> bool:
         """Whether a document may be quoted."""
         source = document.source
