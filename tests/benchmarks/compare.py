@@ -25,7 +25,7 @@ from pathlib import Path
 
 from bot.evaluate import RankingSet
 from tests.benchmarks.contestants import CONTESTANTS, Contestant, Task, make_task
-from tests.benchmarks.data import first_documents, load_set, our_encoder, score
+from tests.benchmarks.data import SETTINGS, first_documents, load_set, our_encoder, score
 from tests.benchmarks.encoders import embedding, floor
 from tests.benchmarks.load import press, write_script
 from tests.benchmarks.processes import Server, settle
@@ -141,9 +141,10 @@ def measure(arguments: argparse.Namespace, work: Path) -> str:
     time_answers(results, indexes, ranking, work, arguments)
     if "embedding" in arguments.only:
         time_embedding(results, ranking, arguments.rounds)
+    processes = arguments.workers or f"as it starts by itself (ours {SETTINGS.processes}, others 1)"
     about = {
         "Measured": f"{datetime.now(UTC):%Y-%m-%d}, in {arguments.rounds} rounds of {arguments.seconds} s; "
-        f"processes of each server: {arguments.workers}; "
+        f"processes of each server: {processes}; "
         f"the machine's load before was {before:.1f}",
         "Machine": f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}",
         "Documents": f"{ranking.name}: {task.documents} in {task.count} passages; {len(ranking.queries)} questions; "
@@ -164,7 +165,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=_ALL, default=_ALL, help="what to measure (all)")
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (5)")
     parser.add_argument("--seconds", type=int, default=5, help="length of each load (5)")
-    parser.add_argument("--workers", type=int, default=1, help="processes of each server (1)")
+    parser.add_argument("--workers", type=int, default=0, help="processes of each server (0: as it starts)")
     parser.add_argument("--rebuild", action="store_true", help="build all indexes again")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("RESULTS.md"), help="file to write")
     arguments = parser.parse_args()

@@ -83,7 +83,7 @@ class Contestant:
         return self._command("build", index, task.passages)
 
     def _serve(self, index: Path, port: int, workers: int) -> list[str]:
-        return self._command("serve", index, port, workers)
+        return self._command("serve", index, port, workers or 1)
 
     def _made_of(self, task: Task) -> Iterator[str]:
         """What decides what an index holds."""
@@ -121,7 +121,10 @@ class Contestant:
         return task.count / float(told.stdout.split()[-1])
 
     def serving(self, index: Path, question: str, workers: int) -> AbstractContextManager[Server]:
-        """Run the server in some processes; it is there once it has answered the question."""
+        """Run the server in some processes; it is there once it has answered the question.
+
+        :param workers: 0 for as many as it starts by itself.
+        """
         port, log = free_port(), CACHE / f"{self.name}.log"
         return serving(self._serve(index, port, workers), port, _ENVIRONMENT, self.asked(question), log)
 
