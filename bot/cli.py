@@ -30,6 +30,7 @@ from rich.text import Text
 
 from bot import __version__
 from bot.errors import BotError, SettingsError
+from bot.memory import allocate_together
 from bot.scratch import scratch_folder
 from bot.settings import Settings, load_settings
 
@@ -61,10 +62,6 @@ def main() -> None:
 #: Seconds after which a thread that works in Python lets in another that waits: the one that takes and sends must not
 #: wait five thousandths of one, as is usual, for each step of each request.
 _TURN_SECONDS = 0.0005
-
-#: Connections let in at a time. In each turn of its loop uvloop lets in one for each socket that it listens on: with a
-#: single one a few hundred a second, and the others time out at the door (github.com/libuv/libuv/pull/3696).
-_DOORS = 32
 
 #: Files up to which each is listed; of more, those of which there is something to say.
 _LISTED = 50
@@ -294,7 +291,7 @@ def serve(
     model: ModelFlag = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="Processes that answer.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes that answer; 0: one a core.")] = None,
     watch: Annotated[bool | None, typer.Option("--watch", help="Build again when the corpus changes.")] = None,
 ) -> None:
     """Build what is missing, then serve the API and the chat page until stopped."""
@@ -302,17 +299,16 @@ def serve(
         settings = load_settings(
             corpus=corpus, index=index, model=model, host=host, port=port, workers=workers, watch=watch
         )
-        if settings.workers > 1:  # before prometheus_client is loaded, which counts for all of them then
+        if settings.processes > 1:  # before prometheus_client is loaded, which counts for all of them then
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(stack.enter_context(scratch_folder()))
         for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # questions are answered side by side instead
             os.environ.setdefault(threads, "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         sys.setswitchinterval(_TURN_SECONDS)
-
-        import uvicorn
+        allocate_together()
 
         from bot.api.app import create_app
-        from bot.api.patience import PatientProtocol
+        from bot.api.server import Server
         from bot.api.workers import run_workers
         from bot.engine import is_built, open_bot
 
@@ -327,37 +323,37 @@ def serve(
             _err.print(Text(f"{settings.name}: {address}  (stop with Ctrl+C)"), soft_wrap=True)
             # uvicorn raises the signal that stopped it once more, after everything is answered: that is no fault.
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-            open_first = _shared(lambda: open_bot(settings)) if settings.workers > 1 else lambda: open_bot(settings)
+            open_first = _shared(lambda: open_bot(settings)) if settings.processes > 1 else lambda: open_bot(settings)
             service = create_app(open_first, settings)
 
             def answer(worker: int = 0) -> None:
                 service.state.watches = worker == 0
-                config = uvicorn.Config(
-                    service,
-                    http=PatientProtocol,
-                    ws="none",
-                    proxy_headers=False,
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    timeout_graceful_shutdown=10,
-                )
-                doors = [listening, *(listening.dup() for _ in range(_DOORS - 1))]
-                uvicorn.Server(config).run(sockets=doors)
+                Server(service, listening).answer()
 
-            if settings.workers > 1:
-                run_workers(settings.workers, answer)
+            if settings.processes > 1:
+                run_workers(settings.processes, answer)
             else:
                 answer()
 
 
 def _shared(open_bot: Callable[[], Bot]) -> Callable[[], Bot]:
-    """Open a bot at once, for all workers to begin with; each that opens one later opens its own."""
+    """Open a bot at once, for all workers to begin with; each that opens one later opens its own.
+
+    Where there is none, each worker is told the reason, which is not looked for again.
+    """
+    first: list[Bot | BotError] = []
     try:
-        first = [open_bot()]
-    except BotError:  # each of them says so for itself
-        return open_bot
-    return lambda: first.pop() if first else open_bot()
+        first.append(open_bot())
+    except BotError as error:
+        first.append(error)
+
+    def opened() -> Bot:
+        found = first.pop() if first else open_bot()
+        if isinstance(found, BotError):
+            raise found
+        return found
+
+    return opened
 
 
 def _build_apart(settings: Settings) -> None:

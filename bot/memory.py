@@ -1,12 +1,17 @@
-"""How much memory this process may use: the machine's, its container's, or what it was started with."""
+"""How much memory this process may use: the machine's, its container's, or what it was started with; and how it is kept
+from needing ever more."""
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+
+#: ``M_ARENA_MAX`` of glibc's ``mallopt``.
+_ARENA_MAX = -8
 
 _PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
@@ -22,6 +27,17 @@ def memory_left() -> int:
     virtual, resident = (int(pages) * resource.getpagesize() for pages in _read(_PROC / "self/statm").split()[:2])
     machine = int(_read(_PROC / "meminfo").partition("MemAvailable:")[2].split()[0]) * 1024
     return int(max(0, min(machine, _container() - resident, _started_with() - virtual)))
+
+
+def allocate_together() -> None:
+    """Have all threads of this process take memory from one place; call it before there are others.
+
+    glibc gives each thread an arena of its own, up to eight for each core, and each keeps what it once needed: a
+    service that runs for long would grow (a third as fast with two as with all). Other C libraries have none.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_ARENA_MAX, 1)
 
 
 def _started_with() -> float:

@@ -7,6 +7,7 @@ over the defaults below. The README's table is compared with this class by a tes
 from __future__ import annotations
 
 import ipaddress
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,9 @@ PACKAGED_MODEL = "all-MiniLM-L6-v2"
 
 #: Longest question, in characters. A limit of the contract, not a setting: tokenising long text is a cheap attack.
 MAX_QUESTION = 1_000
+
+#: Processes where it is not said how many: each takes some 25 MB of memory on top of what they share.
+_MOST_WORKERS = 4
 
 Starter = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
@@ -102,7 +106,12 @@ class Settings(BaseSettings):
     answer_cache: int = Field(
         0, ge=0, le=100_000, description="answers kept in memory, with their questions, for who asks the same"
     )
-    workers: int = Field(1, ge=1, le=64, description="processes that answer; one for each core answers most questions")
+    workers: int = Field(0, ge=0, le=64, description="processes that answer; 0 for one on each core, four at most")
+
+    @property
+    def processes(self) -> int:
+        """How many processes answer: Python runs on one core each."""
+        return self.workers or min(os.cpu_count() or 1, _MOST_WORKERS)
 
     @classmethod
     def settings_customise_sources(

@@ -3,6 +3,7 @@
     index/
       current                the id of the snapshot in use
       .lock                  held while one is being built
+      .building              held while a service has one built
       snapshots/<id>/
         manifest.json        <id> is this file's sha256: what built it, counts, sha256 of every other file, canaries
         documents.json       a record of each document: source, questions, where its text ends (bot/store.py)

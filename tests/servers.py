@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
 
-import uvicorn
 from starlette.types import ASGIApp
 
-from bot.api.patience import PatientProtocol
+from bot.api.server import Server
 from bot.settings import Settings
 
 
@@ -30,12 +29,8 @@ def running(app: ASGIApp, send_buffer: int = 0) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         if send_buffer:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        config = uvicorn.Config(
-            app, http=PatientProtocol, ws="none", proxy_headers=False, log_config=None, access_log=False,
-            server_header=False, timeout_graceful_shutdown=5,
-        )  # fmt: skip
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        server = Server(app, listening)
+        thread = threading.Thread(target=server.answer)
         thread.start()
         try:
             until(lambda: server.started)
@@ -65,16 +60,23 @@ class Service:
     def workers(self) -> list[int]:
         return children(self.process.pid)
 
+    def processes(self) -> list[int]:
+        """The first process and those that answer, if these are others."""
+        return [self.process.pid, *self.workers()]
+
     def descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.processes())
 
     def threads(self) -> int:
-        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+        return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in self.processes())
 
     def memory(self) -> float:
-        """Megabytes resident."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+        """Megabytes that it holds itself; what its processes share counts once.
+
+        Without the pages of files: the system drops and reads them again as it likes, 10 MB within a minute.
+        """
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.processes()]
+        return sum(int(rollup.partition("\nPss_Anon:")[2].split()[0]) for rollup in rollups) / 1024
 
 
 def children(pid: int) -> list[int]:

@@ -20,7 +20,7 @@ ORDER = """
     lexical language vocabulary lists readings snapshot publish question query conversation search confidence calibrate
     explain answer engine evaluate report widget widget.words widget.assets doctor
     widget.pages api api.schemas api.observe api.limits api.cache api.routes api.pages api.reindex api.app api.patience
-    api.workers
+    api.server api.workers
     cli __main__
 """.split()
 

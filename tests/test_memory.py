@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +69,32 @@ def test_what_the_process_was_started_with_counts(container: Path, monkeypatch: 
 
 def test_here_there_is_some() -> None:
     assert 0 < memory_left() <= memory_limit() <= MACHINE
+
+
+#: Threads that each hold what they took while the others take more; prints how many arenas glibc made for them.
+_ARENAS = """
+import ctypes, sys, threading
+from bot.memory import allocate_together
+if sys.argv[1:]:
+    allocate_together()
+together = threading.Barrier(8)
+def take():
+    held = [bytes(4_000) for _ in range(50)]
+    together.wait()
+threads = [threading.Thread(target=take) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+ctypes.CDLL(None).malloc_stats()
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_stats"), reason="only glibc has arenas, and tells of them")
+def test_threads_take_memory_from_one_place() -> None:
+    def arenas(*chosen: str) -> int:
+        command = [sys.executable, "-c", _ARENAS, *chosen]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stderr.count("Arena ")
+
+    assert arenas() > 1
+    assert arenas("together") == 1

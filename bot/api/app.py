@@ -105,7 +105,7 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
     app.include_router(admin)
     app.include_router(service)
     app.include_router(pages)
-    app.add_middleware(Admission)
+    app.add_middleware(Admission, processes=settings.processes)
     app.add_middleware(BodyLimit)
     app.add_middleware(RateLimit, allowance=Allowance(settings.rate_limit), proxies=settings.proxies)
     app.add_middleware(Crash)

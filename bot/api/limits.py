@@ -87,12 +87,14 @@ class Admission:
     answered as fast as ever, whatever comes (after Maurer, "Fail at Scale", ACM Queue 13 (8), 2015), and after a flood
     those who are no more than are worked on and these few are all answered again, even if they do not pause. Who is
     sent away loses the connection too: one who hammers on must come in by the door again, which lets in so many at a
-    time (``cli.serve``), and not keep everybody busy with refusing.
+    time (``bot.api.server``), and not keep everybody busy with refusing.
+
+    :param processes: how many share the cores; a crowd may come to one of them alone.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, processes: int = 1) -> None:
         self._app = app
-        self._free = _WORKING_PER_CORE * (os.cpu_count() or 1)
+        self._free = math.ceil(_WORKING_PER_CORE * (os.cpu_count() or 1) / processes)
         self._waiting: deque[asyncio.Future[bool]] = deque()  # each is told whether it is let in
         self._few = min(_FEW * self._free, _CROWD // 2)
         self._closed_until = -math.inf
@@ -182,6 +184,7 @@ class Allowance:
     """
 
     def __init__(self, per_minute: int) -> None:
+        self.limits = per_minute > 0
         self._seconds = 60 / per_minute if per_minute else 0.0
         self._burst = max(1.0, per_minute * _BURST)
         self._secret = secrets.token_bytes(16)
@@ -189,7 +192,7 @@ class Allowance:
 
     def wait(self, client: str) -> float:
         """Count a question; return 0, or the seconds until one is allowed."""
-        if not self._seconds:
+        if not self.limits:
             return 0.0
         digest = hashlib.blake2b(client.encode(), key=self._secret, digest_size=8).digest()
         slot = int.from_bytes(digest) % _SLOTS
@@ -215,7 +218,7 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asks = scope["type"] == "http" and scope["method"] == "POST"
-        wait = self._allowance.wait(self._client(scope)) if asks else 0.0
+        wait = self._allowance.wait(self._client(scope)) if asks and self._allowance.limits else 0.0
         if not wait:
             await self._app(scope, receive, send)
             return

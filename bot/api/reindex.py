@@ -15,6 +15,7 @@ import sys
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
+from filelock import FileLock, Timeout
 from starlette.exceptions import HTTPException
 from watchfiles import awatch
 
@@ -25,6 +26,9 @@ _log = logging.getLogger("signpost")
 
 #: Milliseconds without another change after which the corpus is read again.
 _SETTLED = 2_000
+
+#: Seconds between looks whether another build has ended.
+_AGAIN = 0.5
 
 admin = APIRouter(prefix="/v1/admin", tags=["admin"])
 
@@ -41,35 +45,42 @@ def index_environment() -> dict[str, str]:
 
 
 class Reindexer:
-    """Runs one build at a time."""
+    """Runs one build at a time, of all the processes that answer from an index."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> bool:
-        """Begin to build; ``False`` if a build that began here still runs."""
+        """Begin to build; ``False`` if a build that a service began still runs."""
         if self._running is not None and not self._running.done():
             return False
-        self._running = asyncio.create_task(self._run())
+        turn = FileLock(self._settings.index / ".building", timeout=0)
+        try:
+            turn.acquire()
+        except Timeout:  # in another process
+            return False
+        self._running = asyncio.create_task(self._run(turn))
         return True
 
-    async def _run(self) -> None:
-        process = await asyncio.create_subprocess_exec(*index_command(self._settings), env=index_environment())
+    async def _run(self, turn: FileLock) -> None:
         try:
-            code = await process.wait()
-        except asyncio.CancelledError:
-            process.terminate()
-            await process.wait()
-            raise
+            process = await asyncio.create_subprocess_exec(*index_command(self._settings), env=index_environment())
+            try:
+                code = await process.wait()
+            except asyncio.CancelledError:
+                process.terminate()
+                await process.wait()
+                raise
+        finally:
+            turn.release()
         _log.log(logging.INFO if code in (0, 3) else logging.ERROR, "building the index ended with code %d", code)
 
     async def watch(self) -> None:
         """Build whenever something in the corpus has changed, and a short while has passed since."""
         async for _ in awatch(self._settings.corpus, debounce=_SETTLED, recursive=True):
             while not self.start():
-                assert self._running is not None
-                await asyncio.wait([self._running])  # once more, as that build may have missed this change
+                await asyncio.sleep(_AGAIN)  # once more, as that build may have missed this change
 
     async def close(self) -> None:
         """Stop what runs; the snapshot in use stays."""

@@ -830,7 +830,7 @@ def test_b14_soak(service: Service) -> None:
     late = p99([took for now, took in timed if now > seconds * 2 / 3])
     figures(
         "B14",
-        ("megabytes an hour after warming up, at most 1", slope, slope <= 1),
+        ("megabytes of its own an hour after warming up, at most 1", slope, slope <= 1),
         ("p99 of the last third against the one before, at most 1.1", late / early, late / early <= 1.1),
     )
 

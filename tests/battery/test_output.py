@@ -6,6 +6,7 @@ asks is ever kept, so there is no log with an expiry.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -203,11 +204,10 @@ def test_d5_log_canary(island: Settings, tmp_path: Path) -> None:
                 _send(service.port, "GET", f"/documents/{token}?passage={token}")
             metrics = _send(service.port, "GET", "/metrics")[1]
             held = b""
-            for opened in Path(f"/proc/{service.process.pid}/fd").iterdir():
-                try:
-                    held += opened.read_bytes() if opened.is_file() else b""
-                except OSError:
-                    continue
+            for process in service.processes():
+                for opened in Path(f"/proc/{process}/fd").iterdir():
+                    with contextlib.suppress(OSError):
+                        held += opened.read_bytes() if opened.is_file() else b""
             log = service.log.read_bytes()
     finally:
         os.environ.pop("TMPDIR")
