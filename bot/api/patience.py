@@ -76,7 +76,7 @@ class PatientProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._stop_reader()
-        self._reader = self.loop.call_later(_about(READER_SECONDS), self.transport.abort)
+        self._reader = self.loop.call_later(_about(READER_SECONDS), self._give_up)
 
     def resume_writing(self) -> None:
         self._stop_reader()
@@ -87,7 +87,12 @@ class PatientProtocol(HttpToolsProtocol):
             self._deadline.cancel()
         self._deadline = None
         if seconds is not None:
-            self._deadline = self.loop.call_later(_about(seconds), self.transport.abort)
+            self._deadline = self.loop.call_later(_about(seconds), self._give_up)
+
+    def _give_up(self) -> None:
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # else whoever still sends, before the loop has told, finds it closed
+        self.transport.abort()
 
     def _stop_reader(self) -> None:
         if self._reader is not None:

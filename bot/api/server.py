@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -27,14 +28,14 @@ class Server(uvicorn.Server):
     Its loop lets in one connection a turn of each socket that it listens on, since libuv 1.45
     (github.com/libuv/libuv/pull/3696). With one socket several workers share out few connections evenly, as who has
     less to do turns more often. But a busy one lets in a few hundred a second, and of a crowd the others would time out
-    before anyone saw them: then it listens on many copies of its socket. Where the system does not tell how many wait,
-    it always does.
+    before anyone saw them: then it listens on many copies of its socket, from when one who came in saw many behind
+    until nobody has for a while. Where the system does not tell how many wait, it always does.
     """
 
     def __init__(self, app: ASGIApp, listening: socket.socket) -> None:
         config = uvicorn.Config(
             app,
-            http=PatientProtocol,
+            http=self._let_in,  # type: ignore[arg-type]
             ws="none",
             proxy_headers=False,
             log_config=None,
@@ -45,30 +46,34 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._listening = listening
         self._crowded_until = 0.0
+        self._opening: asyncio.Task[None] | None = None
 
     def answer(self) -> None:
         """Serve until told to stop (SIGTERM, SIGINT, ``should_exit``)."""
         self.run(sockets=[self._listening])
 
-    async def on_tick(self, counter: int) -> bool:
-        """Ten times a second."""
-        now = time.monotonic()
+    def _let_in(self, **chosen: Any) -> PatientProtocol:  # noqa: ANN401
+        """Make the protocol of one who comes in."""
         if _waiting(self._listening) >= _MANY:
-            self._crowded_until = now + _CROWDED_SECONDS
-        if now < self._crowded_until:
-            await self._open_doors()
-        else:
-            self._close_doors()
-        return await super().on_tick(counter)
+            self._crowded_until = time.monotonic() + _CROWDED_SECONDS
+            if len(self.servers) == 1 and (self._opening is None or self._opening.done()):
+                self._opening = asyncio.create_task(self._open_doors())
+        return PatientProtocol(**chosen)
 
     async def _open_doors(self) -> None:
-        protocol = partial(
-            PatientProtocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
         loop = asyncio.get_running_loop()
+        protocol = partial(
+            self._let_in, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
         while len(self.servers) < _DOORS:
             door = self._listening.dup()
             self.servers.append(await loop.create_server(protocol, sock=door, backlog=self.config.backlog))
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        if time.monotonic() > self._crowded_until and (self._opening is None or self._opening.done()):
+            self._close_doors()
+        return await super().on_tick(counter)
 
     def _close_doors(self) -> None:
         for door in self.servers[1:]:

@@ -429,9 +429,12 @@ def test_b6_slow_reader(patient: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def load() -> tuple[float, list[Reply]]:
         freed = asyncio.Event()
-        slow = [asyncio.create_task(sips(patient, sent, freed)) for sent in (files, answers) for _ in range(count)]
+        slow = []
+        for sent in (files, answers) * count:  # one after the other: a crowd that asks at once is B7's
+            slow.append(asyncio.create_task(sips(patient, sent, freed)))
+            await asyncio.sleep(0.02)
         await asyncio.sleep(1)
-        while (await asked(patient, ASK)).status == 503:  # a crowd that asks at once: that is B7's
+        while (await asked(patient, ASK)).status == 503:
             await asyncio.sleep(0.5)
         assert descriptors() >= before + 2 * len(slow), "both ends of each are here"
         started = time.monotonic()
