@@ -308,7 +308,7 @@ def serve(
         allocate_together()
 
         from bot.api.app import create_app
-        from bot.api.server import Server
+        from bot.api.server import Server, shares_of
         from bot.api.workers import run_workers
         from bot.engine import is_built, open_bot
 
@@ -324,11 +324,11 @@ def serve(
             # uvicorn raises the signal that stopped it once more, after everything is answered: that is no fault.
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             open_first = _shared(lambda: open_bot(settings)) if settings.processes > 1 else lambda: open_bot(settings)
-            service = create_app(open_first, settings)
+            service, shares = create_app(open_first, settings), shares_of(settings.processes)
 
             def answer(worker: int = 0) -> None:
                 service.state.watches = worker == 0
-                Server(service, listening).answer()
+                Server(service, listening, shares, worker).answer()
 
             if settings.processes > 1:
                 run_workers(settings.processes, answer)

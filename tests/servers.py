@@ -19,7 +19,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from bot.api.server import Server
+from bot.api.server import Server, shares_of
 from bot.settings import Settings
 
 
@@ -29,7 +29,7 @@ def running(app: ASGIApp, send_buffer: int = 0) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         if send_buffer:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        server = Server(app, listening)
+        server = Server(app, listening, shares_of(1))
         thread = threading.Thread(target=server.answer)
         thread.start()
         try:

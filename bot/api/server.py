@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import sys
 import time
 from functools import partial
+from mmap import mmap
 from typing import Any
 
 import uvicorn
@@ -18,6 +20,10 @@ from bot.api.patience import PatientProtocol
 #: one was last seen in which it is still reckoned with.
 _DOORS, _MANY, _CROWDED_SECONDS = 32, 16, 5.0
 
+#: Seconds that a process which has more connections than another waits after each new one, so that the other may take
+#: the next: woken by the same crowd, the first to wake would take it whole while the other's core is still busy.
+_AFTER_YOU = 0.001
+
 #: Where Linux tells how many connections wait at a listening socket: ``tcpi_unacked`` of ``struct tcp_info``.
 _WAITING = slice(24, 28)
 
@@ -26,13 +32,16 @@ class Server(uvicorn.Server):
     """uvicorn's server on a socket that listens, with uvicorn's settings as they are here.
 
     Its loop lets in one connection a turn of each socket that it listens on, since libuv 1.45
-    (github.com/libuv/libuv/pull/3696). With one socket several workers share out few connections evenly, as who has
-    less to do turns more often. But a busy one lets in a few hundred a second, and of a crowd the others would time out
-    before anyone saw them: then it listens on many copies of its socket, from when one who came in saw many behind
-    until nobody has for a while. Where the system does not tell how many wait, it always does.
+    (github.com/libuv/libuv/pull/3696). So several processes can share out few connections evenly. But a busy one lets
+    in a few hundred a second, and of a crowd the others would time out before anyone saw them: then it listens on many
+    copies of its socket, from when one who came in saw many behind until nobody has for a while. Where the system does
+    not tell how many wait, it always does.
+
+    :param shares: how many connections each process has, of type ``i``, in memory that they share.
+    :param number: which of them this is.
     """
 
-    def __init__(self, app: ASGIApp, listening: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listening: socket.socket, shares: memoryview, number: int = 0) -> None:
         config = uvicorn.Config(
             app,
             http=self._let_in,  # type: ignore[arg-type]
@@ -45,6 +54,7 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._listening = listening
+        self._shares, self._number = shares, number
         self._crowded_until = 0.0
         self._opening: asyncio.Task[None] | None = None
 
@@ -54,10 +64,14 @@ class Server(uvicorn.Server):
 
     def _let_in(self, **chosen: Any) -> PatientProtocol:  # noqa: ANN401
         """Make the protocol of one who comes in."""
+        before = len(self.server_state.connections)
+        self._shares[self._number] = before + 1
         if _waiting(self._listening) >= _MANY:
             self._crowded_until = time.monotonic() + _CROWDED_SECONDS
             if len(self.servers) == 1 and (self._opening is None or self._opening.done()):
                 self._opening = asyncio.create_task(self._open_doors())
+        elif before > min(self._shares):
+            time.sleep(_AFTER_YOU)
         return PatientProtocol(**chosen)
 
     async def _open_doors(self) -> None:
@@ -71,6 +85,7 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""
+        self._shares[self._number] = len(self.server_state.connections)
         if time.monotonic() > self._crowded_until and (self._opening is None or self._opening.done()):
             self._close_doors()
         return await super().on_tick(counter)
@@ -79,6 +94,11 @@ class Server(uvicorn.Server):
         for door in self.servers[1:]:
             door.close()
         del self.servers[1:]
+
+
+def shares_of(processes: int) -> memoryview:
+    """Return the shares of some processes, before they part."""
+    return memoryview(mmap(-1, processes * struct.calcsize("i"))).cast("i")
 
 
 def _waiting(listening: socket.socket) -> int:

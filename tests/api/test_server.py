@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from bot.api import server
-from bot.api.server import Server
+from bot.api.server import Server, shares_of
 from tests.servers import connected, exchange, request, until
 
 _ASK = request("GET", "/")
@@ -32,7 +32,7 @@ async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
 @contextmanager
 def _serving() -> Iterator[tuple[Server, int]]:
     with socket.create_server(("127.0.0.1", 0), backlog=2_048) as listening:
-        running = Server(_busy, listening)
+        running = Server(_busy, listening, shares_of(1))
         thread = threading.Thread(target=running.answer)
         thread.start()
         try:
