@@ -75,7 +75,7 @@ _WORKING_PER_CORE, _CROWD, _PATIENCE = 2, 64, 2.0
 
 #: Once one had to be sent away, the seconds in which nobody else may wait; then so few may for each that is worked on,
 #: at most half a crowd, and twice as many after each such time.
-_MOMENT, _FEW = 0.2, 3
+_MOMENT, _FEW = 0.2, 2
 
 
 class Admission:

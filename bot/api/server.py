@@ -20,8 +20,8 @@ from bot.api.patience import PatientProtocol
 #: one was last seen in which it is still reckoned with.
 _DOORS, _MANY, _CROWDED_SECONDS = 32, 16, 5.0
 
-#: Seconds that a process which has more connections than another waits after each new one, so that the other may take
-#: the next: woken by the same crowd, the first to wake would take it whole while the other's core is still busy.
+#: Seconds that a process which has two connections more than another waits after each new one, so that the other may
+#: take the next: of some that come together the first to wake would take all while the other's core is still busy.
 _AFTER_YOU = 0.001
 
 #: Where Linux tells how many connections wait at a listening socket: ``tcpi_unacked`` of ``struct tcp_info``.
@@ -66,11 +66,12 @@ class Server(uvicorn.Server):
         """Make the protocol of one who comes in."""
         before = len(self.server_state.connections)
         self._shares[self._number] = before + 1
+        now = time.monotonic()
         if _waiting(self._listening) >= _MANY:
-            self._crowded_until = time.monotonic() + _CROWDED_SECONDS
+            self._crowded_until = now + _CROWDED_SECONDS
             if len(self.servers) == 1 and (self._opening is None or self._opening.done()):
                 self._opening = asyncio.create_task(self._open_doors())
-        elif before > min(self._shares):
+        elif now > self._crowded_until and before > min(self._shares) + 1:
             time.sleep(_AFTER_YOU)
         return PatientProtocol(**chosen)
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -30,9 +31,9 @@ async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextmanager
-def _serving() -> Iterator[tuple[Server, int]]:
+def _serving(shares: memoryview | None = None) -> Iterator[tuple[Server, int]]:
     with socket.create_server(("127.0.0.1", 0), backlog=2_048) as listening:
-        running = Server(_busy, listening, shares_of(1))
+        running = Server(_busy, listening, shares or shares_of(1))
         thread = threading.Thread(target=running.answer)
         thread.start()
         try:
@@ -51,6 +52,25 @@ def test_few_come_in_by_one_door() -> None:
             client.sendall(_ASK)
             assert client.recv(1_000).startswith(b"HTTP/1.1 200")
         assert len(running.servers) == 1
+
+
+def test_who_has_more_than_another_lets_it_take_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr(server, "time", SimpleNamespace(monotonic=time.monotonic, sleep=naps.append))
+    shares = shares_of(2)
+
+    with _serving(shares) as (_, port), ExitStack() as clients:
+
+        def come() -> int:
+            client = clients.enter_context(connected(port))
+            client.sendall(request("GET", "/", close=False))
+            assert client.recv(1_000).startswith(b"HTTP/1.1 200")
+            return len(naps)
+
+        assert [come() for _ in range(4)] == [0, 0, 1, 2], "the other one has none"
+        assert shares[0] == 4
+        shares[1] = 4
+        assert [come() for _ in range(3)] == [2, 2, 3]
 
 
 def test_a_crowd_opens_more_doors_which_close_again(monkeypatch: pytest.MonkeyPatch) -> None:

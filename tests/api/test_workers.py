@@ -6,7 +6,6 @@ import os
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,10 +21,6 @@ def service(island: Settings, tmp_path: Path) -> Iterator[Service]:
     with serving(island, tmp_path, workers="2") as service:
         until(lambda: len(service.workers()) == 2)
         yield service
-
-
-def sockets(pid: int) -> int:
-    return sum(os.readlink(path).startswith("socket:") for path in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def counted(service: Service) -> float:
@@ -47,17 +42,6 @@ def test_both_answer_and_what_they_count_is_added_up(service: Service) -> None:
             os.kill(stopped, signal.SIGCONT)
     assert len(bodies) == 1
     assert counted(service) == 7
-
-
-def test_few_clients_that_come_together_are_shared_out(service: Service) -> None:
-    first, second = service.workers()
-    idle = sockets(first), sockets(second)
-    with ExitStack() as clients:
-        for _ in range(8):
-            client = clients.enter_context(connected(service.port))
-            client.sendall(request("GET", "/health/live", close=False))
-        until(lambda: sockets(first) - idle[0] + sockets(second) - idle[1] == 8)
-        assert min(sockets(first) - idle[0], sockets(second) - idle[1]) >= 2
 
 
 def test_a_worker_that_is_killed_is_back_and_the_other_never_stops(service: Service) -> None:
