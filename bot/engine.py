@@ -33,7 +33,7 @@ from bot.snapshot import (
     snapshot_ids,
 )
 from bot.types import Answer, Encoder, Filters, Progress, Turn
-from bot.vectors import chosen_factory
+from bot.vectors import FLAT, chosen_factory
 
 _log = logging.getLogger("signpost")
 
@@ -268,5 +268,6 @@ def _current(settings: Settings, encoder: Encoder) -> Snapshot | None:
 
 def _is_of(snapshot: Snapshot, corpus: Corpus, settings: Settings) -> bool:
     """Whether building it again would make no difference."""
-    factory = settings.index_factory or chosen_factory(len(snapshot.passages), snapshot.manifest.dim)
-    return snapshot.manifest.choice.factory == factory and snapshot.manifest.corpus == corpus_digest(corpus.documents)
+    chosen = chosen_factory(len(snapshot.passages), snapshot.manifest.dim)
+    factories = {settings.index_factory} if settings.index_factory else {chosen, FLAT}  # exact where cells find little
+    return snapshot.manifest.choice.factory in factories and snapshot.manifest.corpus == corpus_digest(corpus.documents)

@@ -461,8 +461,11 @@ def _memory_needed(manifest: Manifest, mapped: bool) -> int:
 
 
 def nearest_row(vectors: Vectors, encoder: Encoder, question: str) -> int:
-    """Return the row of the nearest passage; among rows as near as float32 can tell apart, the first."""
+    """Return the row of the nearest passage; among rows as near as float32 can tell apart, the first.
+
+    -1 if the index, as somebody has named it, finds none.
+    """
     vector = encoder.encode_question(question)[0]
     rows = vectors.nearest(vector, 4)
     cosines = vectors.of(rows) @ vector
-    return int(rows[cosines >= cosines.max() - 1e-4].min())
+    return int(rows[cosines >= cosines.max() - 1e-4].min()) if len(rows) else -1

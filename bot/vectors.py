@@ -37,6 +37,13 @@ FLAT = "Flat"
 
 #: What a search in cells must find of what an exact one finds, at ten results, and the questions it is tried with.
 _RECALL, _RECALL_AT, _TRIED = 0.985, 10, 300
+
+#: Recall below which an index that nobody has named is not used, but an exact one, which is slower: where most passages
+#: are alike, cells and short codes may not tell the others apart.
+_TOO_LITTLE = 0.9
+
+#: Cosines no further apart are as near as one another: the rows are stored in 16 bits.
+_ALIKE = 1e-5
 _CELLS_LOOKED_INTO = (8, 16, 32, 64, 128, 256, 512, 1_024)
 
 #: Vectors for each cell that the cells are learnt from.
@@ -154,7 +161,10 @@ def build_index(rows: npt.NDArray[np.float16], factory: str | None = None) -> tu
             index.train(_sample(rows, _LEARNT_FROM * _cells(count)))
         for start in range(0, count, _BATCH):
             index.add(rows[start : start + _BATCH].astype(np.float32))
-        return index, IndexChoice(FLAT) if factory == FLAT else _tried(index, rows, factory)
+        if factory == FLAT:
+            return index, IndexChoice(FLAT)
+        choice = _tried(index, rows, factory)
+        return build_index(rows, FLAT) if trusted and choice.recall < _TOO_LITTLE else (index, choice)
     except (RuntimeError, MemoryError) as error:
         raise ValueError(fault) from error
 
@@ -203,22 +213,26 @@ def _tried(index: faiss.Index, rows: npt.NDArray[np.float16], factory: str) -> I
     noise = np.random.default_rng(0).standard_normal(asked.shape, dtype=np.float32) / math.sqrt(rows.shape[1])
     asked += noise * np.float32(0.7)
     asked /= np.linalg.norm(asked, axis=1, keepdims=True)
-    exact = _exact(rows, asked)
-    choice = IndexChoice(factory, 0, 0.0, len(asked))
+    least = _least(rows, asked)
+    choice, wanted = IndexChoice(factory, 0, 0.0, len(asked)), min(_RECALL_AT, len(rows))
     steps: Sequence[int] = _CELLS_LOOKED_INTO if hasattr(faiss.downcast_index(index), "nprobe") else (0,)
     for cells in steps:
         vectors = Vectors(index, rows, IndexChoice(factory, cells))
         found = [
-            len(np.intersect1d(vectors.nearest(one, _RECALL_AT), best)) for one, best in zip(asked, exact, strict=True)
+            np.count_nonzero(vectors.of(vectors.nearest(one, wanted)) @ one >= last - _ALIKE)
+            for one, last in zip(asked, least, strict=True)
         ]
-        choice = IndexChoice(factory, cells, sum(found) / max((exact >= 0).sum(), 1), len(asked))
+        choice = IndexChoice(factory, cells, sum(found) / max(wanted * len(asked), 1), len(asked))
         if choice.recall >= _RECALL:
             break
     return choice
 
 
-def _exact(rows: npt.NDArray[np.float16], asked: Floats) -> Rows:
-    """The nearest rows of each vector, by comparing with all."""
+def _least(rows: npt.NDArray[np.float16], asked: Floats) -> Floats:
+    """The cosine of each vector with the last of its nearest rows, by comparing with all.
+
+    What is found counts by its cosine, not its number: of rows that are alike, any will do.
+    """
     heap = faiss.ResultHeap(len(asked), _RECALL_AT, keep_max=True)
     for start in range(0, len(rows), _BATCH):
         scores, found = faiss.knn(
@@ -226,8 +240,8 @@ def _exact(rows: npt.NDArray[np.float16], asked: Floats) -> Rows:
         )
         heap.add_result(scores, found + start)
     heap.finalize()
-    nearest: Rows = heap.I
-    return nearest
+    least: Floats = heap.D[:, min(_RECALL_AT, len(rows)) - 1]
+    return least
 
 
 def open_vectors(index: faiss.Index, rows: Content, choice: IndexChoice) -> Vectors:

@@ -86,6 +86,25 @@ def test_an_index_with_cells_is_chosen_for_more_passages_than_an_exact_search_is
 # --- in cells ---------------------------------------------------------------------------------------------------------
 
 
+def test_where_most_passages_are_alike_some_are_found_all_the_same() -> None:
+    """As in a log, or a sheet with one row again and again: most cells are empty then, and may be the nearest."""
+    rows = np.concatenate([np.tile(unit(1, 64), (EXACT, 1)), unit(300, 64, seed=1)])
+    vectors, choice = vectors_of(rows)
+    assert choice.recall > 0.9, "any of those that are alike will do"
+    for question in unit(100, 64, seed=2):
+        found = vectors.nearest(question, 10)
+        assert len(found)
+        assert len(set(found.tolist())) == len(found)
+
+
+def test_where_cells_find_too_little_all_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = unit(EXACT + 1, 16)
+    assert vectors_of(rows)[1].cells
+    monkeypatch.setattr("bot.vectors._TOO_LITTLE", 1.01)
+    assert vectors_of(rows)[1] == IndexChoice(FLAT)
+    assert vectors_of(rows[:500], "IVF16,SQ8")[1].cells, "what somebody has named is used"
+
+
 def moved(rows: Embeddings) -> Floats:
     """Three hundred of the rows, each moved as far as a question stands from what answers it."""
     chosen = np.unique(np.linspace(0, len(rows) - 1, 300).astype(int))

@@ -575,7 +575,7 @@ def test_a10_a_server_changes_over(island: Settings, model: Encoder, tmp_path: P
             replies.append((reply.status, json.loads(reply.body).get("snapshot", "")))
             time.sleep(0.02)
 
-    with serving(settings, tmp_path) as service:
+    with serving(settings, tmp_path, workers="1") as service:  # several change within a second of each other
         thread = threading.Thread(target=ask)
         thread.start()
         try:
