@@ -36,7 +36,11 @@ class PatientProtocol(HttpToolsProtocol):
     _reader: asyncio.TimerHandle | None = None
     _head = 0  # bytes so far that are no body
 
+    def let_in(self) -> None:
+        """Called for each connection before it is among those that are open; here it does nothing."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.let_in()
         super().connection_made(transport)
         transport.set_write_buffer_limits(0)  # so that anything that waits for its reader has a deadline
         self._wait(HEAD_SECONDS)

@@ -9,7 +9,6 @@ import sys
 import time
 from functools import partial
 from mmap import mmap
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -42,9 +41,16 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: ASGIApp, listening: socket.socket, shares: memoryview, number: int = 0) -> None:
+        let_in = self._let_in
+
+        class Protocol(PatientProtocol):
+            def let_in(self) -> None:
+                let_in()
+
+        self._protocol = Protocol
         config = uvicorn.Config(
             app,
-            http=self._let_in,  # type: ignore[arg-type]
+            http=Protocol,
             ws="none",
             proxy_headers=False,
             log_config=None,
@@ -62,8 +68,8 @@ class Server(uvicorn.Server):
         """Serve until told to stop (SIGTERM, SIGINT, ``should_exit``)."""
         self.run(sockets=[self._listening])
 
-    def _let_in(self, **chosen: Any) -> PatientProtocol:  # noqa: ANN401
-        """Make the protocol of one who comes in."""
+    def _let_in(self) -> None:
+        """Count a connection, and see who stands behind it."""
         before = len(self.server_state.connections)
         self._shares[self._number] = before + 1
         now = time.monotonic()
@@ -73,19 +79,21 @@ class Server(uvicorn.Server):
                 self._opening = asyncio.create_task(self._open_doors())
         elif now > self._crowded_until and before > min(self._shares) + 1:
             time.sleep(_AFTER_YOU)
-        return PatientProtocol(**chosen)
 
     async def _open_doors(self) -> None:
         loop = asyncio.get_running_loop()
         protocol = partial(
-            self._let_in, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            self._protocol,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
         )
         while len(self.servers) < _DOORS:
             door = self._listening.dup()
             self.servers.append(await loop.create_server(protocol, sock=door, backlog=self.config.backlog))
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second."""
+        """Close the doors again once a crowd is over; uvicorn calls it ten times a second."""
         self._shares[self._number] = len(self.server_state.connections)
         if time.monotonic() > self._crowded_until and (self._opening is None or self._opening.done()):
             self._close_doors()
