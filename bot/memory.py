@@ -32,8 +32,8 @@ def memory_left() -> int:
 def allocate_together() -> None:
     """Have all threads of this process take memory from one place; call it before there are others.
 
-    glibc gives each thread an arena of its own, up to eight for each core, and each keeps what it once needed: a
-    service that runs for long would grow (a third as fast with two as with all). Other C libraries have none.
+    glibc gives each thread an arena of its own, up to eight for each core, and each keeps what it once needed, so that
+    a service grows for as long as it runs (B14 of ``tests/battery`` measures it). Other C libraries have none.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     )
     watch: bool = Field(False, description="whether to build the index again when the corpus changes")
     answer_cache: int = Field(
-        0, ge=0, le=100_000, description="answers kept in memory, with their questions, for who asks the same"
+        0, ge=0, le=100_000, description="answers that each process keeps, with their questions, for who asks the same"
     )
     workers: int = Field(0, ge=0, le=64, description="processes that answer; 0 for one on each core, four at most")
 

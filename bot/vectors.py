@@ -37,6 +37,7 @@ FLAT = "Flat"
 
 #: What a search in cells must find of what an exact one finds, at ten results, and the questions it is tried with.
 _RECALL, _RECALL_AT, _TRIED = 0.985, 10, 300
+_CELLS_LOOKED_INTO = (8, 16, 32, 64, 128, 256, 512, 1_024)
 
 #: Recall below which an index that nobody has named is not used, but an exact one, which is slower: where most passages
 #: are alike, cells and short codes may not tell the others apart.
@@ -44,7 +45,6 @@ _TOO_LITTLE = 0.9
 
 #: Cosines no further apart are as near as one another: the rows are stored in 16 bits.
 _ALIKE = 1e-5
-_CELLS_LOOKED_INTO = (8, 16, 32, 64, 128, 256, 512, 1_024)
 
 #: Vectors for each cell that the cells are learnt from.
 _LEARNT_FROM = 40
@@ -229,10 +229,9 @@ def _tried(index: faiss.Index, rows: npt.NDArray[np.float16], factory: str) -> I
 
 
 def _least(rows: npt.NDArray[np.float16], asked: Floats) -> Floats:
-    """The cosine of each vector with the last of its nearest rows, by comparing with all.
-
-    What is found counts by its cosine, not its number: of rows that are alike, any will do.
-    """
+    """The cosine of each vector with the last of its nearest rows, by comparing with all; of rows that are alike any
+    will do, so it is by its cosine that what is found counts (as in Aumüller, Bernhardsson and Faithfull,
+    "ANN-Benchmarks", 2020)."""
     heap = faiss.ResultHeap(len(asked), _RECALL_AT, keep_max=True)
     for start in range(0, len(rows), _BATCH):
         scores, found = faiss.knn(

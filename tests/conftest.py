@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -20,6 +21,10 @@ from playwright.sync_api import Browser, sync_playwright
 from bot.engine import Bot, build_index, load_encoder, open_bot
 from bot.settings import Settings, load_settings
 from bot.types import Answer, Embeddings, Encoder, Filters, Progress, Turn
+from tests.battery.figures import long
+
+if not long():  # the same examples each time: `make test` tells what a change did, `make soak` looks further
+    hypothesis.settings.load_profile("ci")
 
 REPOSITORY = Path(__file__).parent.parent
 

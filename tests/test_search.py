@@ -165,6 +165,12 @@ def test_a_filter_finds_what_ranks_last_without_it(sea: Bot) -> None:
     assert hits(sea, "beacon on the cliff", 5, Filters(document=(last.passage.document,))) == [last]
 
 
+def test_a_filter_that_names_nothing_costs_nothing(sea: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = sea.ask(QUESTIONS[0])
+    monkeypatch.delattr(Filters, "admit")
+    assert sea.ask(QUESTIONS[0], filters=Filters()) == expected
+
+
 @pytest.mark.parametrize(
     "filters",
     [

@@ -107,7 +107,8 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
     app.include_router(pages)
     app.add_middleware(Admission, processes=settings.processes)
     app.add_middleware(BodyLimit)
-    app.add_middleware(RateLimit, allowance=Allowance(settings.rate_limit), proxies=settings.proxies)
+    if settings.rate_limit:
+        app.add_middleware(RateLimit, allowance=Allowance(settings.rate_limit), proxies=settings.proxies)
     app.add_middleware(Crash)
     app.add_middleware(
         CORSMiddleware,

@@ -180,20 +180,17 @@ class Allowance:
     Each has one number, the time at which its allowance is whole again (generic cell rate algorithm, ITU-T I.371). The
     table has a fixed size and is shared by all workers: make it before they part.
 
-    :param per_minute: 0 for no limit.
+    :param per_minute: 1 or more.
     """
 
     def __init__(self, per_minute: int) -> None:
-        self.limits = per_minute > 0
-        self._seconds = 60 / per_minute if per_minute else 0.0
+        self._seconds = 60 / per_minute
         self._burst = max(1.0, per_minute * _BURST)
         self._secret = secrets.token_bytes(16)
-        self._whole_again = memoryview(mmap(-1, 8 * _SLOTS if per_minute else 8)).cast("d")
+        self._whole_again = memoryview(mmap(-1, 8 * _SLOTS)).cast("d")
 
     def wait(self, client: str) -> float:
         """Count a question; return 0, or the seconds until one is allowed."""
-        if not self.limits:
-            return 0.0
         digest = hashlib.blake2b(client.encode(), key=self._secret, digest_size=8).digest()
         slot = int.from_bytes(digest) % _SLOTS
         now = time.monotonic()
@@ -218,7 +215,7 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asks = scope["type"] == "http" and scope["method"] == "POST"
-        wait = self._allowance.wait(self._client(scope)) if asks and self._allowance.limits else 0.0
+        wait = self._allowance.wait(self._client(scope)) if asks else 0.0
         if not wait:
             await self._app(scope, receive, send)
             return

@@ -60,6 +60,8 @@ class Reindexer:
             turn.acquire()
         except Timeout:  # in another process
             return False
+        except OSError:  # whoever cannot write there is told by the build
+            pass
         self._running = asyncio.create_task(self._run(turn))
         return True
 

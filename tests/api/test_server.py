@@ -1,5 +1,7 @@
 """Connections are let in one at a time while few come, many at a time in a crowd."""
 
+from __future__ import annotations
+
 import socket
 import threading
 import time

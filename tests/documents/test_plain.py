@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.documents.plain import read_plain
@@ -159,11 +159,21 @@ def test_long_lines_are_paragraphs_of_their_own() -> None:
     assert pieces(read_plain("\n".join(lines))) == [("paragraph", line) for line in lines]
 
 
+#: Lines, alone, that say nothing of any subject.
+FURNITURE = {
+    "learn more", "read more", "see more", "show more", "on this page", "back to top", "skip to content",
+    "skip to main content", "menu", "share", "share this page", "print", "print this page", "contents", "search",
+    "close",
+}  # fmt: skip
+
+
 @settings(deadline=None)
 @given(st.text(st.sampled_from("Aab1 .:-•&(),\n\n\t\xa0é港") | st.characters(), max_size=120))
+@example("SEARCH")
 def test_any_text_can_be_read_and_no_word_of_it_is_lost(text: str) -> None:
     content = read_plain(text)
     pieces(content)
     covered = set().union(*(range(block.start, block.end) for block in content.blocks))
     outside = "".join(c if number not in covered else "" for number, c in enumerate(content.text))
-    assert all(len(rest.strip()) <= 4 for rest in outside.split("\n"))  # bullets
+    lost = {rest.strip().rstrip(":").casefold() for rest in outside.split("\n")}
+    assert all(len(rest) <= 4 or rest in FURNITURE for rest in lost)  # bullets, and what says nothing
