@@ -20,6 +20,9 @@ from bot.documents.pieces import Page, Piece, abreast, runs
 #: A page with more is taken as it comes: the search for columns compares them all.
 _MAX_PIECES = 5_000
 
+#: Fewest pieces of a column; what has only begun is one where other pages have one.
+_FEWEST = 4
+
 _DOTS = r"\s*(?:[.…·]\s?){4,}"
 _LEADERS = re.compile(_DOTS + r"\s*(?=\S{1,6}$)")  # the dots of a table of contents
 
@@ -39,10 +42,16 @@ def columns(pages: Iterable[Page], body: float) -> Iterator[Column]:
 
     :param body: The size of most of the type.
     """
-    for page in pages:
-        for layer in sorted(page.layers, key=lambda layer: len(layer.pieces), reverse=True):
-            for region in _regions(list(layer.pieces)):
-                yield Column(page.number, _lines(region, body))
+    found = [
+        (page.number, region)
+        for page in pages
+        for layer in sorted(page.layers, key=lambda layer: len(layer.pieces), reverse=True)
+        for region in _regions(list(layer.pieces))
+    ]
+    starts = {4 * round(_start(region) / 4) for _, region in found if len(region) >= _FEWEST}
+    for page_number, region in found:
+        for column in _begun(region, starts):
+            yield Column(page_number, _lines(column, body))
 
 
 # ----------------------------------------------------------------------------------------------------------- columns
@@ -64,6 +73,26 @@ def _regions(pieces: list[Piece], depth: int = 0) -> list[list[Piece]]:
     return [region for region in regions if region]
 
 
+def _begun(region: list[Piece], starts: Iterable[float]) -> list[list[Piece]]:
+    """Take apart a column and the one to its right that has only begun, where another page has a column there."""
+    for x in starts:
+        left, right = _halves(_falling(region), x)
+        if (
+            left
+            and right
+            and len(left) + len(right) == len(region)
+            and abs(_start(right) - x) < 4
+            and right[0].beside(left[0])
+            and max(piece.order for piece in left) < min(piece.order for piece in right)
+        ):
+            return [*_begun(left, starts), *_begun(right, starts)]
+    return [region]
+
+
+def _start(region: Iterable[Piece]) -> float:
+    return min(piece.left for piece in region)
+
+
 def _goes_under(region: Sequence[Piece], piece: Piece) -> bool:
     return bool(region) and 0 < region[-1].base - piece.base < 1.7 * piece.size
 
@@ -82,8 +111,8 @@ def _gutter(pieces: Sequence[Piece]) -> float | None:
     for start, _ in starts.most_common(8):
         x = 4.0 * start
         left, right = _halves(written, x)
-        fewer, weight = min(len(left), len(right)), min(_weight(left), _weight(right))
-        if fewer < 4 or _weight(left) + _weight(right) < 0.4 * _weight(pieces) or not _overlap(left, right):
+        fewer, weight = min(len(left), len(right)), min(_weight(left), _weight(right)) - _cut(written, x)
+        if fewer < _FEWEST or _weight(left) + _weight(right) < 0.4 * _weight(pieces) or not _overlap(left, right):
             continue
         sides = [_side(piece, x) for piece in written]
         turns = sum(a != b for a, b in pairwise(filter(None, sides)))
@@ -138,6 +167,17 @@ def _halves(pieces: Sequence[Piece], x: float) -> tuple[list[Piece], list[Piece]
 
 def _weight(pieces: Iterable[Piece]) -> int:
     return sum(len(piece.text) for piece in pieces)
+
+
+def _cut(pieces: Sequence[Piece], x: float) -> int:
+    """The weight of what runs across a gutter although something stands beside it: it would cut a column in two."""
+    bases = sorted(piece.base for piece in pieces if _side(piece, x))
+
+    def is_beside(piece: Piece) -> bool:
+        number = bisect_left(bases, piece.base - 0.9 * piece.size)
+        return number < len(bases) and bases[number] < piece.base + 0.9 * piece.size
+
+    return _weight(piece for piece in pieces if not _side(piece, x) and is_beside(piece))
 
 
 def _overlap(left: Sequence[Piece], right: Sequence[Piece]) -> bool:

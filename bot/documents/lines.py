@@ -32,6 +32,11 @@ def is_bullet(mark: str) -> bool:
     return mark != "" and not any(map(str.isalnum, mark))
 
 
+def is_dash(mark: str) -> bool:
+    """Whether the mark of an item may also stand within a sentence – as here."""
+    return mark.strip() in ("–", "—", "-")
+
+
 def section_number(text: str) -> str | None:
     """Return the number of a chapter or section that a line begins with, if there is one."""
     found = _SECTION.match(text)

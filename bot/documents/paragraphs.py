@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bot.documents.layout import Column
-from bot.documents.lines import ends_sentence, is_bullet, item_mark, letters, mended, section_number, vocabulary
+from bot.documents.lines import (
+    ends_sentence,
+    is_bullet,
+    is_dash,
+    item_mark,
+    letters,
+    mended,
+    section_number,
+    vocabulary,
+)
 from bot.documents.pieces import Piece, runs, usual_pitch
 
 
@@ -146,7 +155,7 @@ def _goes_on(run: Sequence[Piece], line: Piece, edge: float, hanging: float | No
     last, size, mark = run[-1], line.size, item_mark(line.text)
     full = _is_full(last, line, edge)
     listed = item_mark(run[0].text)
-    if is_bullet(mark) or (mark and (listed or not full or ends_sentence(last.text))):
+    if mark and (listed or not full or ends_sentence(last.text) or (is_bullet(mark) and not is_dash(mark))):
         return False
     if all(piece.bold for piece in run) != line.bold and (not line.bold or not full):
         return False
@@ -187,7 +196,7 @@ def _joined(parts: Iterable[_Part], body: float) -> list[list[_Part]]:
 def _runs_over(paragraph: Sequence[_Part], part: _Part) -> bool:
     last, above, below = paragraph[-1], paragraph[-1].lines[-1], part.lines[0]
     return (
-        not part.mark
+        (not part.mark or (is_dash(part.mark) and not paragraph[0].mark))
         and above.bold == below.bold
         and (part.page > paragraph[0].page or below.base > above.base)
         and not ends_sentence(above.text)

@@ -211,6 +211,29 @@ def test_two_columns_that_the_file_writes_line_by_line_are_read_one_after_the_ot
     assert texts(read("\n".join(woven + rest))) == [LEFT, RIGHT]
 
 
+def test_a_stretched_column_between_two_others_is_not_cut() -> None:
+    """Wide gaps stand one below the other in it, so that where a word begins a column might."""
+    lines = [f"Line {number} of the keeper's" for number in range(20)]
+    middle = "".join(
+        say(part, x=x, y=700 - 13.2 * number)
+        for number, line in enumerate(lines)
+        for part, x in ([(line[:-12], 240), (line[-12:], 330)] if number % 3 == 1 else [(line, 240)])
+    )
+    page = prose(LEFT, x=40, width=170) + middle + prose(RIGHT, x=430, width=150)
+    assert " ".join(texts(read(page))).startswith(f"{LEFT} Line 0 of")
+
+
+def test_a_column_that_has_only_begun_is_one_where_another_page_has_one() -> None:
+    def page(*columns: str) -> str:
+        return "".join(prose(text, x=40 + 180 * number, width=165) for number, text in enumerate(columns))
+
+    full = "Of what it says here there is no end and no beginning, but only a middle, which goes on and on"
+    begun = "The last key opens the gate of"
+    for last in ((LEFT, f"{full} {begun}", "elsewhere."), (full, begun, "elsewhere.")):
+        found = texts(read(page(LEFT, RIGHT, LEFT), page(*last)))
+        assert " ".join(found).endswith(f"{begun} elsewhere.")
+
+
 def test_a_table_is_read_row_by_row_with_its_cells_apart() -> None:
     rows = [("Route", "Price", "Days"), ("North pier", "12 EUR", "Mon"), ("South pier", "9 EUR", "Sun")]
     table = "".join(
@@ -279,6 +302,18 @@ def test_a_bullet_that_stands_far_from_its_words_is_still_theirs() -> None:
         ("paragraph", BODY),
         ("item", "oil"),
     ]
+
+
+def test_a_dash_within_a_sentence_begins_no_item() -> None:
+    lines = ["The keeper rings the bell at dawn and also at dusk", "- twice in a fog - and nobody has ever complained."]
+    listed = ["The keeper needs for the whole of the winter:", "- oil, of which the tank holds some forty litres,",
+              "- two wicks"]  # fmt: skip
+
+    def drawn(lines: Sequence[str]) -> str:
+        return "".join(say(line, y=600 - 13.2 * number) for number, line in enumerate(lines))
+
+    assert pieces(read(prose(BODY, width=340), drawn(lines)))[-1] == ("paragraph", " ".join(lines))
+    assert [kind for kind, _ in pieces(read(prose(BODY, width=340), drawn(listed)))] == ["paragraph"] * 2 + ["item"] * 2
 
 
 def test_a_page_that_is_turned_and_text_drawn_invisibly_are_read() -> None:
