@@ -8,6 +8,7 @@ Relevance Framework: BM25 and Beyond" (2009).
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from tantivy import Filter, Occur, Query, TextAnalyzer, TextAnalyzerBuilder, Tok
 from bot.folding import with_other_forms
 
 #: Part of a snapshot's identity: raise it when the same text would be indexed differently.
-LEXICAL_VERSION = 2
+LEXICAL_VERSION = 3
 
 #: How much each reading counts. Each is a share of the highest BM25 that it could reach for the question, so that long
 #: questions weigh no more than short ones. ``tests/evaluation/ablation.py`` prints what each is worth.
@@ -127,10 +128,12 @@ def _schema() -> tantivy.Schema:
     return builder.build()
 
 
-def build_lexical(passages: Iterable[tuple[str, Terms]], folder: Path) -> None:
+def build_lexical(passages: Iterable[tuple[str, Terms]], folder: Path) -> npt.NDArray[np.int32]:
     """Write the index of passages, in order, into an empty folder.
 
     :param passages: the id of each one's document, which filters name, and its terms.
+    :return: (n, 2), the segment and the row of each passage in the order of tantivy, which puts segments together as it
+        likes.
     """
     index = tantivy.Index(_schema(), path=str(folder))
     index.register_tokenizer("split", _SPLIT)
@@ -144,6 +147,17 @@ def build_lexical(passages: Iterable[tuple[str, Terms]], folder: Path) -> None:
         writer.add_document(entry)
     writer.commit()
     writer.wait_merging_threads()
+    return _order(folder)
+
+
+def _order(folder: Path) -> npt.NDArray[np.int32]:
+    searcher = tantivy.Index.open(str(folder)).searcher()
+    order = [np.zeros((0, 2), dtype=np.int32)]
+    for number, segment in enumerate(json.loads((folder / "meta.json").read_text())["segments"]):
+        addresses = [tantivy.DocAddress(number, entry) for entry in range(segment["max_doc"])]
+        rows = np.array(searcher.fast_field_values("row", addresses), dtype=np.int32)
+        order.append(np.column_stack([np.full_like(rows, number), rows]))
+    return np.concatenate(order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +192,12 @@ _NOTHING = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
 class Lexical:
     """An opened index. Reads only; threads may share one.
 
-    :raises ValueError: if the folder holds no such index.
+    :param order: what building it returned. tantivy's own record of the rows is not read: it trusts the numbers in it,
+        and a wrong one would end the process.
+    :raises ValueError: if the folder holds no such index, or another.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, order: npt.NDArray[np.int32]) -> None:
         if not tantivy.Index.exists(str(folder)):
             raise ValueError(f"there is no lexical index in {str(folder)!r}")
         self._schema = _schema()
@@ -191,6 +207,12 @@ class Lexical:
         index.reload()
         self._searcher = index.searcher()
         self._count = int(self._searcher.num_docs)
+        if order.shape != (self._count, 2) or (np.diff(order[:, 0]) < 0).any():
+            raise ValueError(f"the order of {self._count} passages is not that of {order.shape}")
+        self._starts = np.searchsorted(order[:, 0], np.arange(self._searcher.num_segments)).tolist()
+        self._rows = np.ascontiguousarray(order[:, 1], dtype=np.int64)
+        if not np.array_equal(np.sort(self._rows), np.arange(self._count)):
+            raise ValueError("the order has a passage twice")
 
     def __len__(self) -> int:
         return self._count
@@ -222,7 +244,7 @@ class Lexical:
             only = Query.const_score_query(Query.term_set_query(self._schema, "document", list(documents)), 0.0)
             query = Query.boolean_query([(Occur.Must, query), (Occur.Must, only)])
         hits = self._searcher.search(query, limit, count=False).hits
-        rows = np.array(self._searcher.fast_field_values("row", [address for _, address in hits]), dtype=np.int64)
+        rows = self._rows[[self._starts[place.segment_ord] + place.doc for _, place in hits]]
         scores = np.array([score for score, _ in hits], dtype=np.float32)
         order = np.lexsort((rows, -scores))  # equal scores in corpus order
         return rows[order], scores[order]

@@ -121,7 +121,7 @@ def _write(
     with ThreadPoolExecutor(1) as beside:  # the encoder is busy outside of Python
         reading = beside.submit(_read, documents, passages, encoder, before, same, folder / "lexical")
         vectors, sentence_vectors = _vectors(by_id, passages, encoder, progress, before, same)
-    readings, vocabulary = reading.result()
+    readings, vocabulary, order = reading.result()
     index, choice = build_index(vectors, factory)
     searched = Vectors(index, vectors, choice)
     canaries = []
@@ -135,6 +135,7 @@ def _write(
     for name, data in stored(documents, passages, readings):
         _write_file(folder / name, data)
     _write_file(folder / "vocabulary.json", VOCABULARY.dump_json(vocabulary))
+    _write_file(folder / "lexical_order.npy", npy(order))
     for path in (folder / "lexical").iterdir():
         if path.suffix == ".lock":
             path.unlink()
@@ -172,8 +173,9 @@ def _read(
     before: Snapshot | None,
     same: Mapping[str, range],
     folder: Path,
-) -> tuple[list[bytes], Vocabulary]:
-    """Write the lexical index into a folder; return what was read of each document, and the words of all of them."""
+) -> tuple[list[bytes], Vocabulary, npt.NDArray[np.int32]]:
+    """Write the lexical index into a folder; return what was read of each document, the words of all of them, and the
+    order of the index."""
     of_document = {name: list(run) for name, run in groupby(passages, key=lambda passage: passage.document)}
     kept: list[bytes] = []
     tally = Tally()
@@ -190,8 +192,8 @@ def _read(
             for own in reading.terms():
                 yield document.id, own
 
-    build_lexical(terms(), folder)
-    return kept, tally.vocabulary()
+    order = build_lexical(terms(), folder)
+    return kept, tally.vocabulary(), order
 
 
 def _vectors(

@@ -18,6 +18,7 @@
         sentence_vectors.npy one unit vector for each sentence, in 8 bits
         vocabulary.json      the corpus' words, and its short forms with what they stand for
         lexical/             BM25 (tantivy)
+        lexical_order.npy    the passages in its order
 
 A snapshot is never changed once published. Publishing (``bot/publish.py``) is one rename of ``current``, after every
 byte is on disk, so a crash leaves the old one or the new one. Opening checks every byte against the manifest before it
@@ -50,13 +51,13 @@ from bot.lists import NameList, name_lists
 from bot.memory import memory_left, memory_limit
 from bot.passages import SPLITTER_VERSION
 from bot.scratch import scratch_folder
-from bot.store import Content, Documents, Mapped, Passages
+from bot.store import Content, Documents, Mapped, Passages, array
 from bot.types import Document, Encoder, Passage
 from bot.vectors import IndexChoice, SentenceVectors, Vectors, open_vectors
 from bot.vocabulary import Vocabulary
 
 #: Raise it when the files or their meaning change.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _ID = re.compile("[0-9a-f]{64}")
 _FILE = re.compile(r"(?:lexical/)?[\w.-]*\w")
@@ -65,6 +66,7 @@ _FILE = re.compile(r"(?:lexical/)?[\w.-]*\w")
 FLAT_FILES = (
     "documents.json", "texts.bin", "blocks.bin", "readings.bin", "passages.npy", "sentences.npy", "headings.json",
     "passages.faiss", "passage_vectors.npy", "sentence_vectors.npy", "vocabulary.json",
+    "lexical_order.npy",
 )  # fmt: skip
 
 #: What no question needs: always mapped, so that it takes no memory.
@@ -398,7 +400,7 @@ def _open_lexical(files: Mapping[str, Content]) -> Lexical:
                     if name.endswith(".store"):  # we keep nothing in it, and tantivy trusts its numbers
                         data = _NO_STORE + data[end:]
                 (copy / Path(name).name).write_bytes(data)
-        return Lexical(copy)
+        return Lexical(copy, array(files["lexical_order.npy"], np.int32))
 
 
 def _checked_by_tantivy(data: Content) -> int:

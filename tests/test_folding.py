@@ -250,8 +250,8 @@ def test_what_is_asked_in_one_form_is_found_in_another(
     tmp_path: Path, words: Encoder, asked: str, text: str, other: str, other_first: bool
 ) -> None:
     texts = [other, text] if other_first else [text, other]
-    build_lexical(zip(["a.md", "b.md"], read_terms(texts, words.pieces), strict=True), tmp_path)
-    rows, shares = Lexical(tmp_path).search(read_terms([asked], words.pieces)[0], 2)
+    order = build_lexical(zip(["a.md", "b.md"], read_terms(texts, words.pieces), strict=True), tmp_path)
+    rows, shares = Lexical(tmp_path, order).search(read_terms([asked], words.pieces)[0], 2)
     assert texts[rows[0]] == text
     assert len(rows) == 1 or shares[0] > shares[1]
 

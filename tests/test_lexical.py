@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,8 +30,8 @@ PIECES = WordEncoder().pieces
 
 
 def build(folder: Path, texts: Sequence[str], names: Sequence[str], encoder: Encoder | None = None) -> Lexical:
-    build_lexical(zip(names, read_terms(texts, encoder.pieces if encoder else PIECES), strict=True), folder)
-    return Lexical(folder)
+    own = zip(names, read_terms(texts, encoder.pieces if encoder else PIECES), strict=True)
+    return Lexical(folder, build_lexical(own, folder))
 
 
 def terms(text: str, encoder: Encoder | None = None) -> Terms:
@@ -302,7 +303,7 @@ def test_a_passage_without_a_word_keeps_its_row(tmp_path: Path) -> None:
 
 def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
-        Lexical(tmp_path)
+        Lexical(tmp_path, np.zeros((0, 2), dtype=np.int32))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -335,3 +336,13 @@ def test_where_terms_are_too_common_to_count_the_rarest_are_counted(
     assert all(0 < share <= whole[row] for row, share in zip(named.tolist(), again.tolist(), strict=True))
     assert sorted(again, reverse=True) == again.tolist()
     assert lexical.search(asked, 10, some)[0].tolist() == within[0].tolist(), "of few documents all can be counted"
+
+
+def test_passages_keep_their_rows_in_several_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tantivy puts the segments together as it likes; a small heap makes some."""
+    monkeypatch.setattr("bot.lexical._WRITER_BYTES", 15_000_000)
+    texts = [f"{' '.join(f'w{number}x{n}' for n in range(200))} own{number}" for number in range(1_500)]
+    built = build(tmp_path, texts, ["a.md"] * len(texts))
+    assert built._searcher.num_segments > 1
+    for row in range(0, len(texts), 97):
+        assert search(built, f"own{row}") == [row]

@@ -184,7 +184,8 @@ def test_two_builds_of_one_corpus_are_alike(tmp_path: Path, documents: tuple[Doc
     assert files_but_lexical(tmp_path / "one") == files_but_lexical(tmp_path / "two")
     assert files_but_lexical(tmp_path / "one").keys() == {
         "documents.json", "texts.bin", "blocks.bin", "readings.bin", "passages.npy", "sentences.npy", "headings.json",
-        "passages.faiss", "passage_vectors.npy", "sentence_vectors.npy", "vocabulary.json", "manifest",
+        "passages.faiss", "passage_vectors.npy", "sentence_vectors.npy", "vocabulary.json", "lexical_order.npy",
+        "manifest",
     }  # fmt: skip
 
 
@@ -576,7 +577,7 @@ def test_the_store_of_the_lexical_index_holds_nothing_and_is_not_read(index: Pat
 def test_a_forged_snapshot_without_a_fault_is_opened(index: Path, words: Encoder) -> None:
     """The other tests here would prove nothing if the forger made mistakes."""
     before = tuple(opened(index, words).passages)
-    for name in ("passages.npy", "sentences.npy", "passage_vectors.npy", "sentence_vectors.npy"):
+    for name in ("passages.npy", "sentences.npy", "passage_vectors.npy", "sentence_vectors.npy", "lexical_order.npy"):
         forge(index, edit_array(name, lambda rows: rows))
     for name in ("documents.json", "headings.json"):
         forge(index, edit_json(name, lambda rows: None))
@@ -776,6 +777,16 @@ FORGED: dict[str, Change] = {
     "one number for all sentences": edit_array("sentences.npy", lambda rows: rows[0, 0]),
     "sentences column by column": edit_array("sentences.npy", np.asfortranarray),
     "no numpy": rewrite("sentences.npy", lambda data: b"\x93NUMPY"),
+    # the order of the lexical index
+    "a passage less in the order": edit_array("lexical_order.npy", lambda rows: rows[:-1]),
+    "a passage twice in the order": edit_array("lexical_order.npy", lambda rows: rows[[0, *range(len(rows) - 1)]]),
+    "a passage far outside the order": edit_array("lexical_order.npy", lambda rows: rows + np.int32(2**30)),
+    "a passage before the first": edit_array("lexical_order.npy", lambda rows: rows - np.int32(1)),
+    "an order in a row": edit_array("lexical_order.npy", lambda rows: rows.ravel()),
+    "segments in another order": edit_array(
+        "lexical_order.npy", lambda rows: np.vstack([rows[:1] + np.array([[1, 0]], dtype=np.int32), rows[1:]])
+    ),
+    "an order of another type": edit_array("lexical_order.npy", lambda rows: rows.astype(np.int64)),
     # trails
     "a trail less": edit_json("headings.json", lambda rows: rows.pop()),
     "no trails": rewrite("headings.json", lambda data: b"[]"),
