@@ -73,9 +73,9 @@ class BodyLimit:
 #: once; and the seconds that they wait at most.
 _WORKING_PER_CORE, _CROWD, _PATIENCE = 2, 64, 2.0
 
-#: Once one had to be sent away, the seconds in which nobody else may wait; then so few may for each that is worked on,
-#: at most half a crowd, and twice as many after each such time.
-_MOMENT, _FEW = 0.2, 2
+#: Once one had to be sent away, the seconds in which nobody else may wait; then as many may as are worked on, at most
+#: half a crowd, and twice as many after each such time.
+_MOMENT = 0.2
 
 
 class Admission:
@@ -96,7 +96,7 @@ class Admission:
         self._app = app
         self._free = math.ceil(_WORKING_PER_CORE * (os.cpu_count() or 1) / processes)
         self._waiting: deque[asyncio.Future[bool]] = deque()  # each is told whether it is let in
-        self._few = min(_FEW * self._free, _CROWD // 2)
+        self._few = min(self._free, _CROWD // 2)
         self._closed_until = -math.inf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

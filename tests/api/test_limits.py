@@ -234,7 +234,7 @@ def test_when_more_come_than_may_wait_waiting_is_over_and_begins_small(monkeypat
     async def scenario() -> None:
         works = Works()
         app = Admission(works)
-        working, few = limits._WORKING_PER_CORE, limits._FEW * limits._WORKING_PER_CORE
+        working = few = limits._WORKING_PER_CORE
         asking: list[asyncio.Task[tuple[int, dict[str, str]]]] = []
 
         async def come(count: int) -> int:
