@@ -337,23 +337,12 @@ def serve(
 
 
 def _shared(open_bot: Callable[[], Bot]) -> Callable[[], Bot]:
-    """Open a bot at once, for all workers to begin with; each that opens one later opens its own.
-
-    Where there is none, each worker is told the reason, which is not looked for again.
-    """
-    first: list[Bot | BotError] = []
-    try:
+    """Open a bot at once, for all workers to begin with; each that opens one later opens its own, as all do where there
+    is none yet."""
+    first: list[Bot] = []
+    with contextlib.suppress(BotError):
         first.append(open_bot())
-    except BotError as error:
-        first.append(error)
-
-    def opened() -> Bot:
-        found = first.pop() if first else open_bot()
-        if isinstance(found, BotError):
-            raise found
-        return found
-
-    return opened
+    return lambda: first.pop() if first else open_bot()
 
 
 def _build_apart(settings: Settings) -> None:

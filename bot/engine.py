@@ -267,7 +267,8 @@ def _current(settings: Settings, encoder: Encoder) -> Snapshot | None:
 
 
 def _is_of(snapshot: Snapshot, corpus: Corpus, settings: Settings) -> bool:
-    """Whether building it again would make no difference."""
+    """Whether building it again would make no difference, but for an exact index where nobody names one: it may have
+    been built because cells find too little."""
     chosen = chosen_factory(len(snapshot.passages), snapshot.manifest.dim)
-    factories = {settings.index_factory} if settings.index_factory else {chosen, FLAT}  # exact where cells find little
+    factories = {settings.index_factory} if settings.index_factory else {chosen, FLAT}
     return snapshot.manifest.choice.factory in factories and snapshot.manifest.corpus == corpus_digest(corpus.documents)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,7 +26,7 @@ from tantivy import Filter, Occur, Query, TextAnalyzer, TextAnalyzerBuilder, Tok
 from bot.folding import with_other_forms
 
 #: Part of a snapshot's identity: raise it when the same text would be indexed differently.
-LEXICAL_VERSION = 3
+LEXICAL_VERSION = 2
 
 #: How much each reading counts. Each is a share of the highest BM25 that it could reach for the question, so that long
 #: questions weigh no more than short ones. ``tests/evaluation/ablation.py`` prints what each is worth.
@@ -132,8 +132,7 @@ def build_lexical(passages: Iterable[tuple[str, Terms]], folder: Path) -> npt.ND
     """Write the index of passages, in order, into an empty folder.
 
     :param passages: the id of each one's document, which filters name, and its terms.
-    :return: (n, 2), the segment and the row of each passage in the order of tantivy, which puts segments together as it
-        likes.
+    :return: (n,), the row of each passage in the order of tantivy, which puts segments together as it likes.
     """
     index = tantivy.Index(_schema(), path=str(folder))
     index.register_tokenizer("split", _SPLIT)
@@ -152,12 +151,16 @@ def build_lexical(passages: Iterable[tuple[str, Terms]], folder: Path) -> npt.ND
 
 def _order(folder: Path) -> npt.NDArray[np.int32]:
     searcher = tantivy.Index.open(str(folder)).searcher()
-    order = [np.zeros((0, 2), dtype=np.int32)]
-    for number, segment in enumerate(json.loads((folder / "meta.json").read_text())["segments"]):
-        addresses = [tantivy.DocAddress(number, entry) for entry in range(segment["max_doc"])]
-        rows = np.array(searcher.fast_field_values("row", addresses), dtype=np.int32)
-        order.append(np.column_stack([np.full_like(rows, number), rows]))
-    return np.concatenate(order)
+    rows = (
+        searcher.fast_field_values("row", [tantivy.DocAddress(segment, entry) for entry in range(size)])
+        for segment, size in enumerate(_sizes(folder))
+    )
+    return np.fromiter(chain.from_iterable(rows), dtype=np.int32)
+
+
+def _sizes(folder: Path) -> list[int]:
+    """How many passages each segment has, in the order in which tantivy numbers them."""
+    return [segment["max_doc"] for segment in json.loads((folder / "meta.json").read_bytes())["segments"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +210,10 @@ class Lexical:
         index.reload()
         self._searcher = index.searcher()
         self._count = int(self._searcher.num_docs)
-        if order.shape != (self._count, 2) or (np.diff(order[:, 0]) < 0).any():
-            raise ValueError(f"the order of {self._count} passages is not that of {order.shape}")
-        self._starts = np.searchsorted(order[:, 0], np.arange(self._searcher.num_segments)).tolist()
-        self._rows = np.ascontiguousarray(order[:, 1], dtype=np.int64)
-        if not np.array_equal(np.sort(self._rows), np.arange(self._count)):
-            raise ValueError("the order has a passage twice")
+        self._starts = [0, *accumulate(_sizes(folder))]
+        self._rows = order.astype(np.int64)
+        if self._starts[-1] != self._count or not np.array_equal(np.sort(self._rows), np.arange(self._count)):
+            raise ValueError(f"the order is not that of {self._count:,} passages")
 
     def __len__(self) -> int:
         return self._count

@@ -18,7 +18,7 @@
         sentence_vectors.npy one unit vector for each sentence, in 8 bits
         vocabulary.json      the corpus' words, and its short forms with what they stand for
         lexical/             BM25 (tantivy)
-        lexical_order.npy    the passages in its order
+        lexical_order.npy    the row of each passage, in tantivy's order
 
 A snapshot is never changed once published. Publishing (``bot/publish.py``) is one rename of ``current``, after every
 byte is on disk, so a crash leaves the old one or the new one. Opening checks every byte against the manifest before it
@@ -62,7 +62,7 @@ SCHEMA_VERSION = 5
 _ID = re.compile("[0-9a-f]{64}")
 _FILE = re.compile(r"(?:lexical/)?[\w.-]*\w")
 
-#: All files but those of the lexical index.
+#: All files but those that tantivy writes.
 FLAT_FILES = (
     "documents.json", "texts.bin", "blocks.bin", "readings.bin", "passages.npy", "sentences.npy", "headings.json",
     "passages.faiss", "passage_vectors.npy", "sentence_vectors.npy", "vocabulary.json",

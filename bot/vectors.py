@@ -152,7 +152,7 @@ def build_index(rows: npt.NDArray[np.float16], factory: str | None = None) -> tu
     trusted = factory is None
     factory = factory or chosen_factory(count, dim)
     fault = f"FAISS cannot build an index {factory!r} of {count:,} passages"
-    if not trusted and not _harmless(factory, dim):
+    if not trusted and factory != FLAT and not _harmless(factory, dim):
         raise ValueError(fault)
     faiss.omp_set_num_threads(os.cpu_count() or 1)
     try:

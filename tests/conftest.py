@@ -23,7 +23,7 @@ from bot.settings import Settings, load_settings
 from bot.types import Answer, Embeddings, Encoder, Filters, Progress, Turn
 from tests.battery.figures import long
 
-if not long():  # the same examples each time: `make test` tells what a change did, `make soak` looks further
+if not long():  # the same examples each time: `make test` tells what a change did, `make soak` (D9) looks further
     hypothesis.settings.load_profile("ci")
 
 REPOSITORY = Path(__file__).parent.parent

@@ -303,7 +303,7 @@ def test_a_passage_without_a_word_keeps_its_row(tmp_path: Path) -> None:
 
 def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
-        Lexical(tmp_path, np.zeros((0, 2), dtype=np.int32))
+        Lexical(tmp_path, np.zeros(0, dtype=np.int32))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -336,6 +336,16 @@ def test_where_terms_are_too_common_to_count_the_rarest_are_counted(
     assert all(0 < share <= whole[row] for row, share in zip(named.tolist(), again.tolist(), strict=True))
     assert sorted(again, reverse=True) == again.tolist()
     assert lexical.search(asked, 10, some)[0].tolist() == within[0].tolist(), "of few documents all can be counted"
+
+
+def test_the_rows_are_those_of_the_order_that_is_given(tmp_path: Path) -> None:
+    """And not tantivy's own, whose numbers may end the process."""
+    order = build_lexical(zip(NAMES, read_terms(TEXTS, PIECES), strict=True), tmp_path)
+    assert search(Lexical(tmp_path, order), "puffins") == [2]
+    assert search(Lexical(tmp_path, np.roll(order, 1)), "puffins") == [1]
+    for wrong in (order[1:], order + 1, order * 0, order[None]):
+        with pytest.raises(ValueError, match="order"):
+            Lexical(tmp_path, wrong)
 
 
 def test_passages_keep_their_rows_in_several_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -782,10 +782,8 @@ FORGED: dict[str, Change] = {
     "a passage twice in the order": edit_array("lexical_order.npy", lambda rows: rows[[0, *range(len(rows) - 1)]]),
     "a passage far outside the order": edit_array("lexical_order.npy", lambda rows: rows + np.int32(2**30)),
     "a passage before the first": edit_array("lexical_order.npy", lambda rows: rows - np.int32(1)),
-    "an order in a row": edit_array("lexical_order.npy", lambda rows: rows.ravel()),
-    "segments in another order": edit_array(
-        "lexical_order.npy", lambda rows: np.vstack([rows[:1] + np.array([[1, 0]], dtype=np.int32), rows[1:]])
-    ),
+    "an order in two columns": edit_array("lexical_order.npy", lambda rows: rows.reshape(-1, 1)),
+    "one number for the order": edit_array("lexical_order.npy", lambda rows: rows[0]),
     "an order of another type": edit_array("lexical_order.npy", lambda rows: rows.astype(np.int64)),
     # trails
     "a trail less": edit_json("headings.json", lambda rows: rows.pop()),

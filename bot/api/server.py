@@ -70,6 +70,8 @@ class Server(uvicorn.Server):
 
     def _let_in(self) -> None:
         """Count a connection, and see who stands behind it."""
+        if self.should_exit:
+            return  # it came at the last moment: the socket that listens is closed
         before = len(self.server_state.connections)
         self._shares[self._number] = before + 1
         now = time.monotonic()
@@ -88,7 +90,7 @@ class Server(uvicorn.Server):
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
-        while len(self.servers) < _DOORS:
+        while len(self.servers) < _DOORS and not self.should_exit:
             door = self._listening.dup()
             self.servers.append(await loop.create_server(protocol, sock=door, backlog=self.config.backlog))
 

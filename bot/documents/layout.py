@@ -20,7 +20,7 @@ from bot.documents.pieces import Page, Piece, abreast, runs
 #: A page with more is taken as it comes: the search for columns compares them all.
 _MAX_PIECES = 5_000
 
-#: Fewest pieces of a column; what has only begun is one where other pages have one.
+#: Fewest pieces of a column by which a gutter is found; where there is one, a column may have fewer.
 _FEWEST = 4
 
 _DOTS = r"\s*(?:[.…·]\s?){4,}"
@@ -42,23 +42,27 @@ def columns(pages: Iterable[Page], body: float) -> Iterator[Column]:
 
     :param body: The size of most of the type.
     """
+    gutters: set[float] = set()
     found = [
         (page.number, region)
         for page in pages
         for layer in sorted(page.layers, key=lambda layer: len(layer.pieces), reverse=True)
-        for region in _regions(list(layer.pieces))
+        for region in _regions(list(layer.pieces), gutters)
     ]
-    starts = {4 * round(_start(region) / 4) for _, region in found if len(region) >= _FEWEST}
-    for page_number, region in found:
-        for column in _begun(region, starts):
-            yield Column(page_number, _lines(column, body))
+    from_right = sorted(gutters, reverse=True)
+    for number, region in found:
+        for column in _begun(region, from_right):
+            yield Column(number, _lines(column, body))
 
 
 # ----------------------------------------------------------------------------------------------------------- columns
 
 
-def _regions(pieces: list[Piece], depth: int = 0) -> list[list[Piece]]:
-    """Cut a page into the stretches that are read one after the other: columns, and what runs across them."""
+def _regions(pieces: list[Piece], gutters: set[float], depth: int = 0) -> list[list[Piece]]:
+    """Cut a page into the stretches that are read one after the other: columns, and what runs across them.
+
+    :param gutters: where columns begin that have another to their left; those of this page are added.
+    """
     x = _gutter(pieces) if depth < 4 and 6 <= len(pieces) <= _MAX_PIECES else None
     if x is None:
         return [pieces] if pieces else []
@@ -67,30 +71,37 @@ def _regions(pieces: list[Piece], depth: int = 0) -> list[list[Piece]]:
         while left and right and left[0].base > right[0].base + left[0].size and _goes_under(regions[-1], left[0]):
             regions[-1].append(left.pop(0))  # the end of a paragraph above the columns
         if _overlap(left, right):
-            regions += [*_regions(left, depth + 1), *_regions(right, depth + 1), crossing]
+            gutters.add(x)
+            regions += [*_regions(left, gutters, depth + 1), *_regions(right, gutters, depth + 1), crossing]
         else:
             regions[-1] += left + right + crossing
     return [region for region in regions if region]
 
 
-def _begun(region: list[Piece], starts: Iterable[float]) -> list[list[Piece]]:
-    """Take apart a column and the one to its right that has only begun, where another page has a column there."""
-    for x in starts:
-        left, right = _halves(_falling(region), x)
+def _begun(region: list[Piece], gutters: Iterable[float]) -> list[list[Piece]]:
+    """Take columns apart of which the last has only begun, where some page has a gutter.
+
+    It begins beside the first line of the one before and is no longer, and the file writes it after that one: the
+    number of a heading, or the first cell of a row, stands before what is longer, or alone.
+
+    :param gutters: from right to left.
+    """
+    if len(region) > _MAX_PIECES:
+        return [region]
+    columns: list[list[Piece]] = []
+    rest = _falling(region)
+    for x in gutters:
+        left, right = _halves(rest, x)
         if (
-            left
-            and right
-            and len(left) + len(right) == len(region)
-            and abs(_start(right) - x) < 4
+            1 < len(left) >= len(right) > 0
+            and len(left) + len(right) == len(rest)
+            and abs(min(piece.left for piece in right) - x) < 4
             and right[0].beside(left[0])
             and max(piece.order for piece in left) < min(piece.order for piece in right)
         ):
-            return [*_begun(left, starts), *_begun(right, starts)]
-    return [region]
-
-
-def _start(region: Iterable[Piece]) -> float:
-    return min(piece.left for piece in region)
+            columns.insert(0, right)
+            rest = left
+    return [rest, *columns]
 
 
 def _goes_under(region: Sequence[Piece], piece: Piece) -> bool:
@@ -170,14 +181,20 @@ def _weight(pieces: Iterable[Piece]) -> int:
 
 
 def _cut(pieces: Sequence[Piece], x: float) -> int:
-    """The weight of what runs across a gutter although something stands beside it: it would cut a column in two."""
+    """The weight of what runs across a gutter although something stands beside it: it would cut a column in two.
+
+    The cells of a table above the columns do too; they follow their neighbours in the file, and do not count.
+
+    :param pieces: in the order of the file.
+    """
     bases = sorted(piece.base for piece in pieces if _side(piece, x))
+    cells = {piece for pair in pairwise(pieces) if pair[0].beside(pair[1]) for piece in pair}
 
     def is_beside(piece: Piece) -> bool:
         number = bisect_left(bases, piece.base - 0.9 * piece.size)
         return number < len(bases) and bases[number] < piece.base + 0.9 * piece.size
 
-    return _weight(piece for piece in pieces if not _side(piece, x) and is_beside(piece))
+    return _weight(piece for piece in pieces if not _side(piece, x) and piece not in cells and is_beside(piece))
 
 
 def _overlap(left: Sequence[Piece], right: Sequence[Piece]) -> bool:

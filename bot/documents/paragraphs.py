@@ -142,10 +142,12 @@ def _paragraphs(chunk: Sequence[Piece], edge: float, body: float) -> list[list[P
     indents = sum(line.left > start + 0.7 * line.size for line in chunk)
     outdented = 2 * indents > len(chunk) and not any(item_mark(line.text) for line in chunk)
     hanging = start if outdented else None
+    dashes = sum(is_dash(item_mark(line.text)) for line in chunk)  # one alone may stand within a sentence
 
     def goes_on(run: list[Piece], line: Piece) -> bool:
         back = narrow and line.left < run[-1].left - 0.7 * line.size and line.size < 1.1 * body
-        return not back and _goes_on(run, line, end, hanging, body)
+        item = is_bullet(item_mark(line.text)) and not (dashes == 1 and is_dash(item_mark(line.text)))
+        return not back and not item and _goes_on(run, line, end, hanging, body)
 
     return runs(chunk, goes_on)
 
@@ -155,7 +157,7 @@ def _goes_on(run: Sequence[Piece], line: Piece, edge: float, hanging: float | No
     last, size, mark = run[-1], line.size, item_mark(line.text)
     full = _is_full(last, line, edge)
     listed = item_mark(run[0].text)
-    if mark and (listed or not full or ends_sentence(last.text) or (is_bullet(mark) and not is_dash(mark))):
+    if mark and (listed or not full or ends_sentence(last.text)):
         return False
     if all(piece.bold for piece in run) != line.bold and (not line.bold or not full):
         return False
@@ -196,7 +198,7 @@ def _joined(parts: Iterable[_Part], body: float) -> list[list[_Part]]:
 def _runs_over(paragraph: Sequence[_Part], part: _Part) -> bool:
     last, above, below = paragraph[-1], paragraph[-1].lines[-1], part.lines[0]
     return (
-        (not part.mark or (is_dash(part.mark) and not paragraph[0].mark))
+        not part.mark
         and above.bold == below.bold
         and (part.page > paragraph[0].page or below.base > above.base)
         and not ends_sentence(above.text)

@@ -234,6 +234,38 @@ def test_a_column_that_has_only_begun_is_one_where_another_page_has_one() -> Non
         assert " ".join(found).endswith(f"{begun} elsewhere.")
 
 
+TWO_COLUMNS = prose(LEFT, width=165) + prose(RIGHT, x=250, width=165)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        (say("4.2", x=72, size=16) + say("Fees for guests", x=250, size=16), ("h1", "4.2 Fees for guests")),
+        (say("7.", x=72) + prose(BODY, x=250, width=200), ("item", BODY)),
+        (say("North pier", x=72) + prose(BODY, x=250, width=200), ("row", f"North pier | {BODY}")),
+        (say("North pier", x=72) + say("Boats", x=250), ("row", "North pier | Boats")),
+    ],
+)
+def test_what_stands_to_the_left_of_its_words_is_no_column(drawn: str, expected: tuple[str, str]) -> None:
+    assert pieces(read(TWO_COLUMNS, drawn))[-1] == expected
+
+
+def test_columns_below_a_table_are_columns() -> None:
+    table = "".join(
+        say(cell, x=x, y=780 - 14 * number)
+        for number in range(16)
+        for cell, x in (
+            (f"Pier number {number}", 50),
+            (f"boats of {number} metres or more", 200),
+            ("31 EUR a day", 430),
+        )
+    )
+    text = table + prose(LEFT, x=50, y=520, width=230) + prose(RIGHT, x=306, y=520, width=230)
+    found = texts(read(text))
+    assert found[0] == "Pier number 0 | boats of 0 metres or more | 31 EUR a day"
+    assert found[-2:] == [LEFT, RIGHT]
+
+
 def test_a_table_is_read_row_by_row_with_its_cells_apart() -> None:
     rows = [("Route", "Price", "Days"), ("North pier", "12 EUR", "Mon"), ("South pier", "9 EUR", "Sun")]
     table = "".join(
@@ -309,11 +341,15 @@ def test_a_dash_within_a_sentence_begins_no_item() -> None:
     listed = ["The keeper needs for the whole of the winter:", "- oil, of which the tank holds some forty litres,",
               "- two wicks"]  # fmt: skip
 
+    dashes = ["The keeper brings to the island at the beginning", "- oil for the lamp, of which the tank holds",
+              "- wicks, two for each night of the winter and", "- matches"]  # fmt: skip
+
     def drawn(lines: Sequence[str]) -> str:
         return "".join(say(line, y=600 - 13.2 * number) for number, line in enumerate(lines))
 
     assert pieces(read(prose(BODY, width=340), drawn(lines)))[-1] == ("paragraph", " ".join(lines))
     assert [kind for kind, _ in pieces(read(prose(BODY, width=340), drawn(listed)))] == ["paragraph"] * 2 + ["item"] * 2
+    assert [kind for kind, _ in pieces(read(prose(BODY, width=340), drawn(dashes)))] == ["paragraph"] * 2 + ["item"] * 3
 
 
 def test_a_page_that_is_turned_and_text_drawn_invisibly_are_read() -> None:
