@@ -70,6 +70,11 @@ class Service:
     def threads(self) -> int:
         return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in self.processes())
 
+    def resident(self) -> float:
+        """Megabytes that its processes see, without the pages of files; what they share counts for each (RSS)."""
+        found = [Path(f"/proc/{pid}/status").read_text() for pid in self.processes()]
+        return sum(int(status.partition("\nRssAnon:")[2].split()[0]) for status in found) / 1024
+
     def memory(self) -> float:
         """Megabytes that it holds itself; what its processes share counts once.
 
