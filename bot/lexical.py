@@ -26,7 +26,7 @@ from tantivy import Filter, Occur, Query, TextAnalyzer, TextAnalyzerBuilder, Tok
 from bot.folding import with_other_forms
 
 #: Part of a snapshot's identity: raise it when the same text would be indexed differently.
-LEXICAL_VERSION = 2
+LEXICAL_VERSION = 3
 
 #: How much each reading counts. Each is a share of the highest BM25 that it could reach for the question, so that long
 #: questions weigh no more than short ones. ``tests/evaluation/ablation.py`` prints what each is worth.
@@ -55,8 +55,8 @@ def _analyzer(*, stemmed: bool) -> TextAnalyzer:
     builder = (
         TextAnalyzerBuilder(Tokenizer.regex(_WORD))
         .filter(Filter.remove_long(80))
-        .filter(Filter.lowercase())
         .filter(Filter.ascii_fold())
+        .filter(Filter.lowercase())  # after folding, of which some capitals come
         .filter(Filter.custom_stopword(_STOP_WORDS))
     )
     return (builder.filter(Filter.stemmer("english")) if stemmed else builder).build()

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.lexical import READINGS, Lexical, Terms, build_lexical, read_terms, terms_of, words_of
@@ -309,6 +309,7 @@ def test_a_folder_without_an_index_is_refused(tmp_path: Path) -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=60))
+@example("ᴠ")
 def test_any_text_has_terms_that_are_whole_and_in_lower_case(text: str) -> None:
     found = terms(text)
     assert all(term == term.lower() != "" for term in found.words)
