@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from io import TextIOWrapper
 from itertools import chain
 from json import dumps
@@ -307,7 +308,7 @@ def serve(
         sys.setswitchinterval(_TURN_SECONDS)
         allocate_together()
 
-        from bot.api.app import create_app
+        from bot.api.app import create_app, in_use
         from bot.api.server import Server, shares_of
         from bot.api.workers import run_workers
         from bot.engine import is_built, open_bot
@@ -323,7 +324,8 @@ def serve(
             _err.print(Text(f"{settings.name}: {address}  (stop with Ctrl+C)"), soft_wrap=True)
             # uvicorn raises the signal that stopped it once more, after everything is answered: that is no fault.
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-            open_first = _shared(lambda: open_bot(settings)) if settings.processes > 1 else lambda: open_bot(settings)
+            opened = partial(open_bot, settings)
+            open_first = _shared(opened, partial(in_use, settings.index)) if settings.processes > 1 else opened
             service, shares = create_app(open_first, settings), shares_of(settings.processes)
 
             def answer(worker: int = 0) -> None:
@@ -336,13 +338,25 @@ def serve(
                 answer()
 
 
-def _shared(open_bot: Callable[[], Bot]) -> Callable[[], Bot]:
-    """Open a bot at once, for all workers to begin with; each that opens one later opens its own, as all do where there
-    is none yet."""
-    first: list[Bot] = []
-    with contextlib.suppress(BotError):
+def _shared(open_bot: Callable[[], Bot], in_use: Callable[[], str | None]) -> Callable[[], Bot]:
+    """Open a bot at once, for all workers to begin with; each that opens one later opens its own.
+
+    Where there is none, each is told the reason, which is not looked for again while the same snapshot is in use.
+    """
+    tried = in_use()
+    first: list[Bot | BotError] = []
+    try:
         first.append(open_bot())
-    return lambda: first.pop() if first else open_bot()
+    except BotError as error:
+        first.append(error)
+
+    def opened() -> Bot:
+        found = first.pop() if first else None
+        if isinstance(found, BotError) and in_use() == tried:
+            raise found
+        return found if isinstance(found, Bot) else open_bot()
+
+    return opened
 
 
 def _build_apart(settings: Settings) -> None:

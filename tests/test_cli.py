@@ -21,12 +21,13 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from bot import __version__
+from bot import __version__, cli
 from bot.api.app import create_app
 from bot.cli import app
 from bot.confidence import shipped_calibration
 from bot.conversation import converse
-from bot.engine import open_bot
+from bot.engine import Bot, open_bot
+from bot.errors import SnapshotDamaged
 from bot.model import find_model
 from bot.settings import Settings, load_settings
 from bot.types import Turn
@@ -759,3 +760,23 @@ def test_serve_uses_the_newest_snapshot_if_the_pointer_is_damaged(tmp_path: Path
     with serving("--corpus", island.corpus, "--index", index, cwd=tmp_path) as served:
         assert served.address is not None, "".join(served.log)
         assert fetch(served.address, "/health/ready")["status"] == "ready"
+
+
+def test_a_worker_begun_again_opens_what_was_mended_since(bot: Bot) -> None:
+    """Of several, each is told once why there is none; that holds while the same snapshot is in use."""
+    in_use, tries = ["old"], []
+
+    def opened() -> Bot:
+        tries.append(in_use[0])
+        if in_use == ["old"]:
+            raise SnapshotDamaged("old", "it is cut")
+        return bot
+
+    with pytest.raises(SnapshotDamaged):
+        cli._shared(opened, lambda: in_use[0])()
+    assert tries == ["old"], "the reason is known"
+
+    begun_again = cli._shared(opened, lambda: in_use[0])
+    in_use[0] = "new"
+    assert begun_again() is bot
+    assert tries == ["old", "old", "new"]

@@ -74,7 +74,7 @@ def create_app(open_bot: Callable[[], Bot], settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        tried = _in_use(settings.index)
+        tried = in_use(settings.index)
         await _open(app, open_bot)
         seen = app.state.bot.snapshot.id if app.state.bot else tried  # not what is in use by now: that may be newer
         tasks = [asyncio.create_task(_follow(app, open_bot, settings.index, seen))]
@@ -138,14 +138,15 @@ async def _follow(app: FastAPI, open_bot: Callable[[], Bot], index: Path, seen: 
     before."""
     while True:
         await asyncio.sleep(_FOLLOW_SECONDS)
-        now = _in_use(index)
+        now = in_use(index)
         if now is not None and now != seen:
             await _open(app, open_bot)
             _log.info("snapshot %s is in use", now[:12])
         seen = now
 
 
-def _in_use(index: Path) -> str | None:
+def in_use(index: Path) -> str | None:
+    """Return the id of the snapshot in use, if there is one."""
     try:
         return current_id(index)
     except SnapshotError:

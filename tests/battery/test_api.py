@@ -854,7 +854,8 @@ def test_b15_shutdown(island: Settings, tmp_path: Path) -> None:
             service.process.send_signal(signal.SIGTERM)
             for client in accepted:
                 reply = parsed(everything(client))
-                lost += not (reply.status == 200 and len(reply.body) == int(reply.headers["content-length"]))
+                whole = reply.status and len(reply.body) == int(reply.headers["content-length"])
+                lost += not (whole and reply.status in (200, 503))  # 503 where it had to wait too long
             assert service.process.wait(30) == 0
             drained.append(time.monotonic() - started)
             assert "Traceback" not in service.log.read_text()
