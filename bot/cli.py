@@ -351,10 +351,12 @@ def _shared(open_bot: Callable[[], Bot], in_use: Callable[[], str | None]) -> Ca
         first.append(error)
 
     def opened() -> Bot:
-        found = first.pop() if first else None
-        if isinstance(found, BotError) and in_use() == tried:
+        found = first.pop() if first else open_bot()
+        if not isinstance(found, BotError):
+            return found
+        if in_use() == tried:
             raise found
-        return found if isinstance(found, Bot) else open_bot()
+        return open_bot()
 
     return opened
 
