@@ -146,7 +146,8 @@ def _paragraphs(chunk: Sequence[Piece], edge: float, body: float) -> list[list[P
 
     def goes_on(run: list[Piece], line: Piece) -> bool:
         back = narrow and line.left < run[-1].left - 0.7 * line.size and line.size < 1.1 * body
-        item = is_bullet(item_mark(line.text)) and not (dashes == 1 and is_dash(item_mark(line.text)))
+        mark = item_mark(line.text)
+        item = is_bullet(mark) and not (dashes == 1 and is_dash(mark))
         return not back and not item and _goes_on(run, line, end, hanging, body)
 
     return runs(chunk, goes_on)

@@ -100,7 +100,7 @@ def test_forked_processes_share_one_allowance() -> None:
 
 
 def client_of(peer: str | None, *said: str, proxies: Sequence[str] = ()) -> str:
-    limit = RateLimit(asyncio.sleep, Allowance(1), proxies)  # type: ignore[arg-type]
+    limit = RateLimit(Works(), Allowance(1), proxies)
     headers = [(b"x-forwarded-for", line.encode("latin-1")) for line in said]
     return limit._client({"type": "http", "client": (peer, 1) if peer is not None else None, "headers": headers})
 

@@ -77,7 +77,7 @@ def _main(port: int, count: int, seconds: float, again: bool) -> None:
     for client in clients.values():
         if not again:
             closed[client.kind].append(seconds)
-    print(json.dumps(closed))  # noqa: T201
+    print(json.dumps(closed))
 
 
 def _still_there(client: _Client, *, send: bool) -> bool:

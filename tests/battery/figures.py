@@ -14,7 +14,7 @@ def dice(case: str) -> random.Random:
     Another seed each time in the long form only, so that ``make test`` says the same of the same code.
     """
     seed = os.environ.get("BATTERY_SEED") or (str(random.SystemRandom().getrandbits(32)) if long() else "1")
-    print(f"{case}: BATTERY_SEED={seed}")  # noqa: T201  # pytest shows it when the case fails
+    print(f"{case}: BATTERY_SEED={seed}")  # pytest shows it when the case fails
     return random.Random(f"{case}/{seed}")
 
 

@@ -65,7 +65,7 @@ def main(kept: Path, page: Path) -> None:
         ]
     )
     page.write_text(text, encoding="utf-8")
-    print(text)  # noqa: T201
+    print(text)
 
 
 def _has(worst: dict[tuple[str, str], dict[str, object]], case: str) -> bool:

@@ -124,7 +124,7 @@ def test_b1_schemathesis(service: Service, tmp_path: Path) -> None:
          "--phases", "examples,coverage,fuzzing", "--generation-database", "none", "--no-color"],
         cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=3_600,
     )  # fmt: skip
-    print(done.stdout)  # noqa: T201  # for when it fails
+    print(done.stdout)  # for when it fails
     examples = 2_000 if long() else 10
     figure("B1", f"faults with {examples:,} examples of each operation: 5xx, undocumented, against the schema",
            done.returncode, done.returncode == 0)  # fmt: skip
@@ -843,7 +843,8 @@ def test_b15_shutdown(island: Settings, tmp_path: Path) -> None:
     lost, drained = 0, []
     for _ in range(50 if long() else 1):
         with serving(island, tmp_path, "tests.battery.slow", workers="2") as service, ExitStack() as clients:
-            accepted = [clients.enter_context(connected(service.port)) for _ in range(32)]
+            # as many as one process answers before any has waited too long, should all come to it
+            accepted = [clients.enter_context(connected(service.port)) for _ in range(16)]
             for client in accepted:
                 client.sendall(request("GET", "/health/live", close=False))
                 assert reply_on(client).status == 200
@@ -854,8 +855,7 @@ def test_b15_shutdown(island: Settings, tmp_path: Path) -> None:
             service.process.send_signal(signal.SIGTERM)
             for client in accepted:
                 reply = parsed(everything(client))
-                whole = reply.status and len(reply.body) == int(reply.headers["content-length"])
-                lost += not (whole and reply.status in (200, 503))  # 503 where it had to wait too long
+                lost += not (reply.status == 200 and len(reply.body) == int(reply.headers["content-length"]))
             assert service.process.wait(30) == 0
             drained.append(time.monotonic() - started)
             assert "Traceback" not in service.log.read_text()

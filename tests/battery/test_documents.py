@@ -370,7 +370,7 @@ def test_c2_mixed_files(tmp_path: Path, words: Encoder) -> None:
             else:
                 silent.append(f"{file.name}: {sentence}")
     total = sum(len(file.planted) for file in files)
-    print(silent)  # noqa: T201  # for when it fails
+    print(silent)  # for when it fails
     figure(
         "C2", f"of {len(files)} mixed files as programs write them, those read", read_whole, read_whole == len(files)
     )
@@ -393,7 +393,7 @@ def test_c2_printed_pages(browser: Browser) -> None:
         whole = " ".join(content.text.split())
         missing += [f"{number}.pdf: {sentence}" for sentence in author.planted if sentence not in whole]
     page.close()
-    print(missing)  # noqa: T201  # for when it fails
+    print(missing)  # for when it fails
     figure(
         "C2", f"of {3 * count} sentences in {count} pages that a browser printed, those lost", len(missing), not missing
     )

@@ -443,7 +443,7 @@ def test_a8_index_fuzz(tmp_path: Path, words: Encoder) -> None:
             bad.append(f"{seeds.pop(0)}: ended with {process.exitcode}")
         process.join()
         heard.close()
-    print(outcomes, bad)  # noqa: T201
+    print(outcomes, bad)
     figure("A8", f"of {count} mutants, those that end or surprise the process, 0", len(bad), not bad)
     figure("A8", "most seconds of work for one, 2 or less", slowest, slowest <= 2)
     figure("A8", "MiB that mutants add, 256 or less", largest / 1024, largest <= 256 * 1024)

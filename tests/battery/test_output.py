@@ -314,7 +314,7 @@ def test_d9_all_tests_without_a_network() -> None:
     )
     alone = ["unshare", "--net", "--map-root-user", "sh", "-c", inside, sys.executable]
     done = subprocess.run(alone, cwd=REPOSITORY, capture_output=True, text=True, timeout=3_600)
-    print(done.stdout[-10_000:])  # noqa: T201  # for when it fails
+    print(done.stdout[-10_000:])  # for when it fails
     figure("D9", "exit code of all tests without a network", done.returncode, done.returncode == 0)
 
 

@@ -260,10 +260,11 @@ def test_columns_below_a_table_are_columns() -> None:
             ("31 EUR a day", 430),
         )
     )
-    text = table + prose(LEFT, x=50, y=520, width=230) + prose(RIGHT, x=306, y=520, width=230)
+    left, right = f"On the left: {BODY}", f"On the right: {BODY}"
+    text = table + prose(left, x=50, y=520, width=230) + prose(right, x=306, y=520, width=230)
     found = texts(read(text))
     assert found[0] == "Pier number 0 | boats of 0 metres or more | 31 EUR a day"
-    assert found[-2:] == [LEFT, RIGHT]
+    assert found[-2:] == [left, right]
 
 
 def test_a_table_is_read_row_by_row_with_its_cells_apart() -> None:
