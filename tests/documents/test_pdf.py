@@ -253,7 +253,7 @@ def test_what_stands_to_the_left_of_its_words_is_no_column(drawn: str, expected:
 def test_columns_below_a_table_are_columns() -> None:
     table = "".join(
         say(cell, x=x, y=780 - 14 * number)
-        for number in range(16)
+        for number in range(24)
         for cell, x in (
             (f"Pier number {number}", 50),
             (f"boats of {number} metres or more", 200),
@@ -261,7 +261,7 @@ def test_columns_below_a_table_are_columns() -> None:
         )
     )
     left, right = f"On the left: {BODY}", f"On the right: {BODY}"
-    text = table + prose(left, x=50, y=520, width=230) + prose(right, x=306, y=520, width=230)
+    text = table + prose(left, x=50, y=420, width=230) + prose(right, x=306, y=420, width=230)
     found = texts(read(text))
     assert found[0] == "Pier number 0 | boats of 0 metres or more | 31 EUR a day"
     assert found[-2:] == [left, right]
