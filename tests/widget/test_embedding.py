@@ -957,7 +957,8 @@ def test_hostile_documents_and_questions_are_only_text_on_the_plain_pages(watche
         question = f"zebra{at} " + " ".join(several)
         assert len(question) <= 1_000, "split it further"
         watched.locator("#question").fill(question)
-        watched.locator(".ask button").click()
+        with watched.expect_navigation():
+            watched.locator(".ask button").click()
         assert_plain(several)
     assert watched.evaluate("window.__breaches.join()") == ""
 
