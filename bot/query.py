@@ -6,7 +6,7 @@ The question itself is never changed; what was searched for instead is said in t
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from dataclasses import dataclass
 
 from rapidfuzz import process
@@ -24,6 +24,9 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 #: The words that say what kind of thing is asked for, as the index knows them.
 ASKING_TERMS = frozenset(terms_of(" ".join(sorted(ASKING_WORDS))))
+
+#: What questions begin with, whatever other word of the corpus a slip at the beginning is as near to.
+_OPENERS = frozenset(["who", "whom", "whose", "what", "which", "when", "where", "why", "how"])
 
 #: Shorter words have too many neighbours; longer ones may hold two slips.
 _SHORTEST_MENDED, _TWO_SLIPS_FROM = 4, 6
@@ -75,8 +78,8 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: C
     foreign = spoken if languages and spoken not in languages else None
     corrections: list[Correction] = []
     expansions: list[Correction] = []
-    words = _WORD.findall(question)
-    shouted = all(word.isupper() for word in words)
+    words = list(_WORD.finditer(question))
+    shouted = all(word[0].isupper() for word in words)
 
     def replaced(match: re.Match[str]) -> str:
         word = match[0]
@@ -87,7 +90,8 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: C
         if long and ((word.isupper() and not shouted) or not _is_whole(word, encoder)):
             expansions.append(Correction(word, long[0]))
             return long[0]
-        mended = None if foreign else _mended(word, snapshot, encoder)
+        likelier = _OPENERS if match.start() == words[0].start() else frozenset()
+        mended = None if foreign else _mended(word, snapshot, encoder, likelier)
         if mended is None:
             return word
         corrections.append(Correction(word, mended))
@@ -112,17 +116,18 @@ def _is_whole(word: str, encoder: Encoder) -> bool:
     return full - empty <= 1
 
 
-def _mended(word: str, snapshot: Snapshot, encoder: Encoder) -> str | None:
-    """The word of the corpus that was meant, or ``None`` if there is no single likely one."""
+def _mended(word: str, snapshot: Snapshot, encoder: Encoder, likelier: Set[str]) -> str | None:
+    """The word of the corpus, or of those that are likelier here, that was meant; ``None`` if there is none."""
     folded = fold(word)
     if len(folded) < _SHORTEST_MENDED or not folded.isalpha() or _is_whole(word, encoder):
         return None
     slips = 2 if len(folded) >= _TWO_SLIPS_FROM else 1
     words = snapshot.vocabulary.beginning_with(folded[0], len(folded) - slips, len(folded) + slips)
+    words += sorted(word for word in likelier if word[0] == folded[0] and word not in snapshot.vocabulary.words)
     near = process.extract(folded, words, scorer=OSA.distance, score_cutoff=slips, limit=20)
     likely = [
-        (distance, -snapshot.vocabulary.words[found], found)
+        (distance, found not in likelier, -snapshot.vocabulary.words.get(found, 0), found)
         for found, distance, _ in near
         if len(found) >= _SHORTEST_MENDED and not found.isdigit()
     ]
-    return min(likely)[2] if likely else None
+    return min(likely)[-1] if likely else None

@@ -20,6 +20,9 @@ def corrected(bot: Bot, question: str) -> dict[str, str]:
     [
         ("who chiars the taskforse?", {"chiars": "chairs", "taskforse": "taskforce"}),
         ("did austrlia join the globl club", {"austrlia": "australia", "globl": "global"}),
+        ("Wich governments chiar it?", {"Wich": "which", "chiar": "chair"}),  # no slip for "with" at the beginning
+        ("Whare is the club?", {"Whare": "where"}),
+        ("a club wich it leads", {"wich": "with"}),
         ("How many hotlines does INHOPE have?", {}),
         ("Is Chile a member?", {}),  # not a slip for China
         ("Is Iran a member?", {}),
