@@ -37,6 +37,9 @@ _LONGEST = 8_192
 #: Activations are made 8 bits in groups of so many where weights are 8 bits and the processor multiplies such numbers.
 _OPENVINO = {"PERFORMANCE_HINT": "LATENCY", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "128"}
 
+#: What ONNX Runtime would make of an addition and the step after it takes longer than both, the former three times.
+_SLOWER = ["SkipLayerNormFusion", "BiasGeluFusion"]
+
 _AGAIN = "remove its folder and run `signpost index`"
 
 #: What a graph is fed: its inputs by name, each of shape (texts, tokens).
@@ -132,6 +135,7 @@ class OnnxEncoder(_Tokenized):
         self._pad = pad
         self._longest = longest
         self._questions = _session(questions, threads=1)
+        self._inputs = tuple(given.name for given in self._questions.get_inputs())
         self.dim = self.encode_question("").shape[1]
         self._bulk: Callable[[Feed], Embeddings] | None = None
         self._lock = threading.Lock()
@@ -168,7 +172,7 @@ class OnnxEncoder(_Tokenized):
             ids[row, : len(text)] = text
             mask[row, : len(text)] = 1
         values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        return {name.name: values[name.name] for name in self._questions.get_inputs()}
+        return {name: values[name] for name in self._inputs}
 
 
 def _cut(encoding: Encoding, longest: int) -> list[int]:
@@ -186,7 +190,9 @@ def _session(graph: Graph, threads: int) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4
     path = graph.checked()
     try:  # by its path: a session keeps the bytes that it is given, 22 MB that are of no more use
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"], disabled_optimizers=_SLOWER
+        )
     except Exception as error:  # its kinds of error have nothing else in common
         raise ModelError(f"the exported model {str(graph.path)!r} cannot be loaded; {_AGAIN}") from error
 
@@ -195,16 +201,30 @@ def _bulk_runner(graph: Graph) -> Callable[[Feed], Embeddings]:
     """The faster of the two engines that run a graph on all cores, of those that are installed."""
     try:
         import openvino
+        from openvino.passes import ConstantFolding, Manager
     except ImportError:
         session = _session(graph, threads=0)
         return lambda feed: np.asarray(session.run(None, feed)[0], dtype=np.float32)
     data, core = graph.read(), openvino.Core()
     try:
-        compiled = core.compile_model(core.read_model(data), "CPU", _OPENVINO)
+        model = core.read_model(data)
+        if _multiplies_tiles():  # of bfloat16, which weights of 8 bits would be made again for each batch
+            once = Manager()
+            once.register_pass(ConstantFolding())
+            once.run_passes(model)
+        compiled = core.compile_model(model, "CPU", _OPENVINO)
     except RuntimeError as error:
         raise ModelError(f"the exported model {str(graph.path)!r} cannot be loaded; {_AGAIN}") from error
     request = compiled.create_infer_request()
     return lambda feed: _unit(np.array(request.infer(feed)[0], dtype=np.float32))
+
+
+def _multiplies_tiles() -> bool:
+    """Whether the processor has Intel's Advanced Matrix Extensions, as Linux tells."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return False
 
 
 def _unit(rows: Embeddings) -> Embeddings:

@@ -141,6 +141,15 @@ def test_passages_have_nearly_the_vectors_of_the_model(
         assert cosines(encoder.encode_passages(TEXTS), vectors).min() >= WEIGHTS8
 
 
+@pytest.mark.parametrize("tiles", [True, False])
+def test_passages_have_them_whatever_the_processor_multiplies_best(
+    packaged: Model, vectors: Embeddings, monkeypatch: pytest.MonkeyPatch, *, tiles: bool
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("bot.encoder._multiplies_tiles", lambda: tiles)
+    assert cosines(opened(packaged).encode_passages(TEXTS), vectors).min() >= WEIGHTS8
+
+
 def test_questions_have_nearly_the_vectors_of_the_model(model: Encoder, reference: SentenceTransformer) -> None:
     asked = np.concatenate([model.encode_question(text) for text in QUESTIONS])
     assert cosines(asked, expected(reference, QUESTIONS)).min() >= INT8

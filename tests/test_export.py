@@ -132,6 +132,12 @@ def in_one_line(caught: pytest.ExceptionInfo[ModelError]) -> str:
 # --- what is made -----------------------------------------------------------------------------------------------------
 
 
+def test_attention_is_one_step_of_each_layer(made: Made) -> None:
+    steps = [node.op_type for node in onnx.load(made.home / "int8.onnx").graph.node]
+    assert steps.count("QAttention") == 6  # as many as the packaged model has layers
+    assert "Softmax" not in steps
+
+
 def test_an_export_has_the_vectors_of_the_model_used_directly(
     made: Made, reference: SentenceTransformer, engine: str
 ) -> None:
