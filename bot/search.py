@@ -113,7 +113,8 @@ def search(
     rows = _promising(snapshot, vector, rows, lexical, max(_READ, top_k), looked_up)
     sentences = _sentences_of(snapshot, vector, rows)
     scores = _score(snapshot, vector, rows, lexical, sentences)
-    bonus = np.where(np.isin(rows, looked_up), LOOKUP_WEIGHT, 0.0)
+    bonus = np.zeros(len(rows))
+    bonus[np.searchsorted(rows, looked_up)] = LOOKUP_WEIGHT
     totals = scores @ _WEIGHTS + bonus
     best = np.argsort(-totals, kind="stable")
     depth = top_k + _REREAD
@@ -132,7 +133,8 @@ def search(
     hits = {number: hit(number) for number in islice(places, _REREAD)} if query.kind in PLAIN_KINDS else {}
     ranked = {number: hits[number].scores.total if number in hits else float(totals[number]) for number in places}
     order = sorted(ranked, key=lambda number: -ranked[number])  # stable: equal scores stay in corpus order
-    shown = _spread([(number, snapshot.passages[rows[number]].document, ranked[number]) for number in order])
+    whose = snapshot.document_rows[rows[order]][:, 0].tolist()  # a document's first row stands for it
+    shown = _spread([(number, document, ranked[number]) for number, document in zip(order, whose, strict=True)])
     return tuple(hits.get(number) or hit(number) for number in shown[:top_k])
 
 
@@ -188,7 +190,7 @@ def _distinct(
     Words are compared only where the sentences, on average, are near enough in meaning for them to be the same.
     """
     means = sentences.means_of(best)
-    near = means @ means.T >= _PERHAPS_SAME
+    near = (means @ means.T >= _PERHAPS_SAME).tolist()
     places: dict[int, list[int]] = {}
     firsts: list[int] = []
     for position in range(len(best)):
@@ -196,7 +198,7 @@ def _distinct(
         same = (
             first
             for first in firsts
-            if near[position, first] and _say_the_same(snapshot.passages[own], snapshot.passages[rows[best[first]]])
+            if near[position][first] and _say_the_same(snapshot.passages[own], snapshot.passages[rows[best[first]]])
         )
         first = next(same, position)
         if first == position:
@@ -218,13 +220,13 @@ def _runs(text: str) -> frozenset[tuple[str, ...]]:
     return frozenset(zip(*(words[start:] for start in range(min(_RUN, len(words)))), strict=False))
 
 
-def _spread(ranked: Sequence[tuple[int, str, float]]) -> list[int]:
+def _spread(ranked: Sequence[tuple[int, int, float]]) -> list[int]:
     """Put a document's passages beyond its places behind those of others, if enough others answer too.
 
     :param ranked: number, document and score of each candidate, best first.
     """
     near_best = {document for _, document, score in ranked[:_REREAD] if score >= _NEAR_BEST * ranked[0][2]}
-    taken: Counter[str] = Counter()
+    taken: Counter[int] = Counter()
     first: list[int] = []
     later: list[int] = []
     for number, document, _ in ranked:
@@ -286,13 +288,16 @@ def _marked(query: Query, passage: Passage, cosines: Floats) -> tuple[int, float
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
     asked = query.about
     shared = [asked & quoted_terms(sentence) for sentence in sentences]
-    holders = Counter(term for held in shared for term in held)
+    holders = {term: sum(term in held for held in shared) for term in frozenset[str]().union(*shared)}
     rarity = {term: math.log((len(sentences) + 1) / (count + 0.5)) for term, count in holders.items()}
-    scores = cosines + np.array([MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, held)) for held in shared])
+    scores = [
+        cosine + MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, held))
+        for cosine, held in zip(cosines.tolist(), shared, strict=True)
+    ]
     if query.kind is not None:
-        held = np.array([_holds(sentence, query.kind) for sentence in sentences])
-        scores += MARK_KIND_WEIGHTS[query.kind] * held
-    best = int(scores.argmax())
+        weight = MARK_KIND_WEIGHTS[query.kind]
+        scores = [score + weight * _holds(text, query.kind) for score, text in zip(scores, sentences, strict=True)]
+    best = scores.index(max(scores))
     return best, KIND_WEIGHT if query.kind in PLAIN_KINDS and _holds(sentences[best], query.kind) else 0.0
 
 
