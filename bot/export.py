@@ -261,7 +261,8 @@ def _attention(reference: TorchEncoder) -> tuple[int, int]:
     """How many heads the model's attention has, and how wide its vectors are; 0 if it does not tell."""
     configs = (part.config for part in reference.module.modules() if hasattr(part, "config"))
     config = next(configs, None)
-    return int(getattr(config, "num_attention_heads", 0)), int(getattr(config, "hidden_size", 0))
+    heads, width = (getattr(config, name, 0) for name in ("num_attention_heads", "hidden_size"))
+    return (heads, width) if isinstance(heads, int) and isinstance(width, int) else (0, 0)
 
 
 def _write_int8(float32: Path, path: Path, heads: int = 0, width: int = 0) -> None:
