@@ -19,6 +19,7 @@ _KINDS: dict[Kind, str] = {
     "frequency": "how often",
     "number": "a number",
     "date": "a date",
+    "country": "a country",
     "place": "a place",
     "name": "a name",
     "reason": "a reason",

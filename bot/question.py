@@ -9,16 +9,21 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["contact", "sum", "frequency", "number", "date", "place", "name", "reason"]
+Kind: TypeAlias = Literal["contact", "sum", "frequency", "number", "date", "country", "place", "name", "reason"]
 
 #: Kinds whose presence in a sentence is plain to tell.
-PLAIN_KINDS: frozenset[Kind] = frozenset({"contact", "sum", "frequency", "number", "date"})
+PLAIN_KINDS: frozenset[Kind] = frozenset({"contact", "sum", "frequency", "number", "date", "country"})
 
 _NUMBER_WORDS = (
     "one(?! another| of )|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|"
     "sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|dozen"
 )
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+#: Words that are no name though a sentence begins with them.
+_NO_NAMES = (
+    "the|an?|this|that|these|those|it|its|they|their|there|in|on|at|by|of|for|from|to|with|as|and|but|or|if|when|where|"
+    "while|through|together|each|every|all|some|many|most|more|over|under|after|before|since|during"
+)
 
 #: Words that say what kind of thing is asked for, not what about: an answer need not hold them.
 ASKING_WORDS = frozenset(
@@ -59,6 +64,7 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
         ),
         "date",
     ),
+    (re.compile(r"\b(?:which|what) (?:\w+ )?(?:countr(?:y|ys|ies)|nations?)\b(?!['’])", re.I), "country"),
     (
         re.compile(
             r"\bwhere\b(?! (?:can|do|could|should) (?:i|we|you)\b)|\b(?:which|what|in what) (?:city|town|place|venue)\b"
@@ -95,6 +101,7 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
         rf"|(?:\d|\b(?:{_NUMBER_WORDS})) (?:million|billion)|free of charge|per ?cent|%",
         re.I,
     ),
+    "country": re.compile(rf"\b(?!(?i:{_NO_NAMES}|{_MONTHS})\b)[A-Z]\w+"),
     "place": re.compile(
         r"\b(?:in|at|near|from|to|of|on|within|across|outside) (?:the )?(?:[A-Z]\w+|(?:north|south|east|west)\w*)"
         r"|\b(?:located|based|held|situated)\b"

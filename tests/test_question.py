@@ -23,6 +23,9 @@ from bot.question import Kind, asks_for, holds
         ("How often does the ferry sail?", "frequency"),
         ("How many times a week does the ferry sail?", "frequency"),
         ("How many meetings per year are there?", "frequency"),
+        ("Which countries sent boats?", "country"),
+        ("In what Nordic country was the ferry built?", "country"),
+        ("Which country's flag does it fly?", None),
         ("Who gives out the moorings?", "name"),
         ("Whose boat is this?", "name"),
         ("To whom do I report a light that is out?", "name"),
@@ -57,6 +60,8 @@ def test_a_question_asks_for_one_kind_of_thing_or_none_that_its_words_tell(quest
         ("The board meets annually.", "frequency"),
         ("The members meet three times in summer.", "frequency"),
         ("There is a weekly market.", "frequency"),
+        ("The ferry was built in Norway.", "country"),
+        ("Iceland and the UK sent boats.", "country"),
         ("The harbour master, Ida Brandt, gives them out.", "name"),
         ("It is run by the Port Office.", "name"),
         ("Ida Brandt gives them out.", "name"),
@@ -76,6 +81,8 @@ def test_a_sentence_that_holds_what_is_asked_for_is_recognised(sentence: str, ki
         ("It is one of the oldest harbours.", "number"),
         ("Someone often listens.", "number"),  # "one", "ten" within words
         ("Boats lie at the pier.", "number"),
+        ("The harbour opened in May, together with the market.", "country"),
+        ("Through the harbour, eSafety sends boats.", "country"),
         ("There are 42 moorings.", "date"),
         ("You may go in.", "date"),
         ("In March the lamp is cleaned.", "date"),  # a month, but which?
