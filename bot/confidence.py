@@ -148,7 +148,7 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
     around = topic | _terms_around(hit)
     asked = weights.keys() - topic - ASKING_TERMS
     missing = asked - quoted_terms(hit.passage.text)
-    marked = hit.passage.sentence_text(hit.best_sentence)
+    marked = _marked_with_its_list(hit)
     plain = query.kind if query.kind in PLAIN_KINDS else None
     holds_kind = plain is not None and holds(_without(marked, weights.keys()), plain)
     runners_up = [other.scores.total for other in hits[1:JUDGED]]
@@ -182,6 +182,15 @@ def _terms_around(hit: Hit) -> frozenset[str]:
     passage, number = hit.passage, hit.best_sentence
     nearby = range(max(0, number - 1), min(len(passage.sentences), number + 2))
     return quoted_terms(" ".join(passage.sentence_text(position) for position in nearby))
+
+
+def _marked_with_its_list(hit: Hit) -> str:
+    """The marked sentence, and the first entry of the list that it introduces."""
+    passage, number = hit.passage, hit.best_sentence
+    marked = passage.sentence_text(number)
+    if marked.endswith(":") and number + 1 < len(passage.sentences):
+        return f"{marked} {passage.sentence_text(number + 1)}"
+    return marked
 
 
 def _without(sentence: str, terms: Set[str]) -> str:

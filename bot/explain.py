@@ -19,7 +19,7 @@ _KINDS: dict[Kind, str] = {
     "frequency": "how often",
     "number": "a number",
     "date": "a date",
-    "country": "a country",
+    "country": "the name of a country",
     "place": "a place",
     "name": "a name",
     "reason": "a reason",

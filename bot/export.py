@@ -258,11 +258,11 @@ def _write_float32(reference: TorchEncoder, path: Path) -> None:
 
 
 def _attention(reference: TorchEncoder) -> tuple[int, int]:
-    """How many heads the model's attention has, and how wide its vectors are; 0 if it does not tell."""
-    configs = (part.config for part in reference.module.modules() if hasattr(part, "config"))
-    config = next(configs, None)
+    """How many heads the model's attention has, and how wide its vectors are; both 0 if it does not tell."""
+    config = getattr(reference.module, "config", None)
     heads, width = (getattr(config, name, 0) for name in ("num_attention_heads", "hidden_size"))
-    return (heads, width) if isinstance(heads, int) and isinstance(width, int) else (0, 0)
+    told = isinstance(heads, int) and isinstance(width, int) and heads > 0 and width % heads == 0
+    return (heads, width) if told else (0, 0)
 
 
 def _write_int8(float32: Path, path: Path, heads: int = 0, width: int = 0) -> None:
@@ -279,17 +279,20 @@ def _write_int8(float32: Path, path: Path, heads: int = 0, width: int = 0) -> No
     wanted.enable_embed_layer_norm = wanted.enable_bias_gelu = False
     wanted.enable_skip_layer_norm = wanted.enable_bias_skip_layer_norm = False
     fused = path.with_suffix(".fused.onnx")
-    graph = optimize_model(str(float32), "bert", heads, width, optimization_options=wanted, opt_level=0)
-    graph.save_model_to_file(str(fused))
+    optimize_model(str(float32), "bert", heads, width, optimization_options=wanted, opt_level=0).save_model_to_file(
+        str(fused),
+        use_external_data_format=True,  # one file holds 2 GB at most
+    )
     named = {"DefaultTensorType": onnx.TensorProto.FLOAT}  # of what comes out of a step that onnx does not know
     quantize_dynamic(fused, path, weight_type=QuantType.QInt8, per_channel=True, extra_options=named)
-    fused.unlink()
+    for part in path.parent.glob(f"{fused.name}*"):
+        part.unlink()
 
 
 def _write_weights8(float32: Path, path: Path) -> None:
     """Store what activations are multiplied with in 8 bits, with a scale for each column; the graph stays as it is.
 
-    OpenVINO multiplies them as they are where the processor can; ONNX Runtime makes them float32 again.
+    OpenVINO multiplies them as they are where that is faster; ONNX Runtime makes them float32 again.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -328,6 +331,7 @@ def _quietly() -> Iterator[None]:
             os.dup2(nowhere.fileno(), 1)  # what cannot be exported is printed by torch's C++, graph and all
             yield
     finally:
+        sys.stdout.flush()
         os.dup2(printed, 1)
         os.close(printed)
         logging.disable(before)

@@ -25,8 +25,9 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 #: The words that say what kind of thing is asked for, as the index knows them.
 ASKING_TERMS = frozenset(terms_of(" ".join(sorted(ASKING_WORDS))))
 
-#: What questions begin with, whatever other word of the corpus a slip at the beginning is as near to.
-_OPENERS = frozenset(["who", "whom", "whose", "what", "which", "when", "where", "why", "how"])
+#: What questions begin with, whatever other word of the corpus a slip at the beginning is as near to. Shorter ones are
+#: too near to others.
+_OPENERS = frozenset(["what", "which", "when", "where"])
 
 #: Shorter words have too many neighbours; longer ones may hold two slips.
 _SHORTEST_MENDED, _TWO_SLIPS_FROM = 4, 6
@@ -122,11 +123,12 @@ def _mended(word: str, snapshot: Snapshot, encoder: Encoder, likelier: Set[str])
     if len(folded) < _SHORTEST_MENDED or not folded.isalpha() or _is_whole(word, encoder):
         return None
     slips = 2 if len(folded) >= _TWO_SLIPS_FROM else 1
-    words = snapshot.vocabulary.beginning_with(folded[0], len(folded) - slips, len(folded) + slips)
-    words += sorted(word for word in likelier if word[0] == folded[0] and word not in snapshot.vocabulary.words)
+    counts = snapshot.vocabulary.words
+    known = snapshot.vocabulary.beginning_with(folded[0], len(folded) - slips, len(folded) + slips)
+    words = [*sorted(one for one in likelier if one[0] == folded[0]), *(one for one in known if one not in likelier)]
     near = process.extract(folded, words, scorer=OSA.distance, score_cutoff=slips, limit=20)
     likely = [
-        (distance, found not in likelier, -snapshot.vocabulary.words.get(found, 0), found)
+        (distance, found not in likelier, not found.startswith(folded), -counts.get(found, 0), found)
         for found, distance, _ in near
         if len(found) >= _SHORTEST_MENDED and not found.isdigit()
     ]

@@ -21,8 +21,9 @@ _NUMBER_WORDS = (
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 #: Words that are no name though a sentence begins with them.
 _NO_NAMES = (
-    "the|an?|this|that|these|those|it|its|they|their|there|in|on|at|by|of|for|from|to|with|as|and|but|or|if|when|where|"
-    "while|through|together|each|every|all|some|many|most|more|over|under|after|before|since|during"
+    "the|an?|this|that|these|those|it|its|they|their|there|we|our|you|your|he|she|in|on|at|by|of|for|from|to|with|as|and|but|"
+    "or|if|when|where|while|through|together|each|every|all|any|both|some|others?|many|most|more|no|not|only|over|under|"
+    "after|before|since|during"
 )
 
 #: Words that say what kind of thing is asked for, not what about: an answer need not hold them.
@@ -64,7 +65,14 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
         ),
         "date",
     ),
-    (re.compile(r"\b(?:which|what) (?:\w+ )?(?:countr(?:y|ys|ies)|nations?)\b(?!['’])", re.I), "country"),
+    (
+        re.compile(
+            r"^\W*(?:(?:and|or|so|but|in|from|to|for|of|by|on|at) ){0,2}(?:which|what) (?:(?!united\b)\w+ )?"
+            r"(?:countr(?:y|ys|ies)|nations?)\b(?!['’-]| codes?\b|.* or )",  # a choice names both itself
+            re.I,
+        ),
+        "country",
+    ),
     (
         re.compile(
             r"\bwhere\b(?! (?:can|do|could|should) (?:i|we|you)\b)|\b(?:which|what|in what) (?:city|town|place|venue)\b"
@@ -101,7 +109,9 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
         rf"|(?:\d|\b(?:{_NUMBER_WORDS})) (?:million|billion)|free of charge|per ?cent|%",
         re.I,
     ),
-    "country": re.compile(rf"\b(?!(?i:{_NO_NAMES}|{_MONTHS})\b)[A-Z]\w+"),
+    "country": re.compile(
+        rf"\b(?!(?i:{_NO_NAMES}|{_MONTHS})\b)[A-ZÀ-Þ]\w+|\b[A-Z]\.[A-Z]|\b(?i:worldwide|everywhere|anywhere)\b"
+    ),
     "place": re.compile(
         r"\b(?:in|at|near|from|to|of|on|within|across|outside) (?:the )?(?:[A-Z]\w+|(?:north|south|east|west)\w*)"
         r"|\b(?:located|based|held|situated)\b"

@@ -289,7 +289,7 @@ def _marked(query: Query, passage: Passage, cosines: Floats) -> tuple[int, float
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
     asked = query.about
     shared = [asked & quoted_terms(sentence) for sentence in sentences]
-    holders = {term: sum(term in held for held in shared) for term in frozenset[str]().union(*shared)}
+    holders = {term: sum(term in held for held in shared) for term in set().union(*shared)}
     rarity = {term: math.log((len(sentences) + 1) / (count + 0.5)) for term, count in holders.items()}
     scores = [
         cosine + MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, held))

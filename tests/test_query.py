@@ -22,6 +22,8 @@ def corrected(bot: Bot, question: str) -> dict[str, str]:
         ("did austrlia join the globl club", {"austrlia": "australia", "globl": "global"}),
         ("Wich governments chiar it?", {"Wich": "which", "chiar": "chair"}),  # no slip for "with" at the beginning
         ("Whare is the club?", {"Whare": "where"}),
+        ("Wher is the club?", {"Wher": "where"}),  # not "when", which is as near
+        ("Whos the chair?", {}),
         ("a club wich it leads", {"wich": "with"}),
         ("How many hotlines does INHOPE have?", {}),
         ("Is Chile a member?", {}),  # not a slip for China
