@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 
-from bot.lexical import Lexical, quoted_terms, terms_of, words_of
+from bot.lexical import Lexical, quoted_terms, terms_of, without, words_of
 from bot.passages import context_of
 from bot.query import ASKING_TERMS, Query
 from bot.question import PLAIN_KINDS, holds
@@ -150,7 +150,7 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
     missing = asked - quoted_terms(hit.passage.text)
     marked = _marked_with_its_list(hit)
     plain = query.kind if query.kind in PLAIN_KINDS else None
-    holds_kind = plain is not None and holds(_without(marked, weights.keys()), plain)
+    holds_kind = plain is not None and holds(without(marked, weights.keys()), plain)
     runners_up = [other.scores.total for other in hits[1:JUDGED]]
 
     def share(some: Set[str], of: Set[str]) -> float:
@@ -191,11 +191,6 @@ def _marked_with_its_list(hit: Hit) -> str:
     if marked.endswith(":") and number + 1 < len(passage.sentences):
         return f"{marked} {passage.sentence_text(number + 1)}"
     return marked
-
-
-def _without(sentence: str, terms: Set[str]) -> str:
-    """A sentence without the words of the question, which can not be what it asks for."""
-    return " ".join(word for word in sentence.split() if not terms_of(word) or not set(terms_of(word)) <= terms)
 
 
 def unknown_words(question: str, lexical: Lexical) -> tuple[str, ...]:

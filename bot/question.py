@@ -109,9 +109,7 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
         rf"|(?:\d|\b(?:{_NUMBER_WORDS})) (?:million|billion)|free of charge|per ?cent|%",
         re.I,
     ),
-    "country": re.compile(
-        rf"\b(?!(?i:{_NO_NAMES}|{_MONTHS})\b)[A-ZÀ-Þ]\w+|\b[A-Z]\.[A-Z]|\b(?i:worldwide|everywhere|anywhere)\b"
-    ),
+    "country": re.compile(rf"\b(?!(?i:{_NO_NAMES}|{_MONTHS})\b)[A-ZÀ-Þ]\w+|\b[A-Z]\.[A-Z]"),
     "place": re.compile(
         r"\b(?:in|at|near|from|to|of|on|within|across|outside) (?:the )?(?:[A-Z]\w+|(?:north|south|east|west)\w*)"
         r"|\b(?:located|based|held|situated)\b"

@@ -19,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bot.lexical import quoted_terms, words_of
+from bot.lexical import quoted_terms, without, words_of
 from bot.query import Query
 from bot.question import PLAIN_KINDS, Kind, holds
 from bot.snapshot import Snapshot
@@ -45,7 +45,7 @@ _WEIGHTS = np.array(
 #: where the kind is plain to tell. They do not change the order of passages.
 MARK_WORD_WEIGHT = 0.03
 MARK_KIND_WEIGHTS: dict[Kind, float] = {
-    "contact": 0.3, "sum": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "country": 0.1,
+    "contact": 0.3, "sum": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "country": 0.3,
     "place": 0.1, "name": 0.1, "reason": 0.1,
 }  # fmt: skip
 
@@ -297,7 +297,8 @@ def _marked(query: Query, passage: Passage, cosines: Floats) -> tuple[int, float
     ]
     if query.kind is not None:
         weight = MARK_KIND_WEIGHTS[query.kind]
-        scores = [score + weight * _holds(text, query.kind) for score, text in zip(scores, sentences, strict=True)]
+        read = [without(sentence, asked) for sentence in sentences] if query.kind == "country" else sentences
+        scores = [score + weight * _holds(text, query.kind) for score, text in zip(scores, read, strict=True)]
     best = scores.index(max(scores))
     return best, KIND_WEIGHT if query.kind in PLAIN_KINDS and _holds(sentences[best], query.kind) else 0.0
 

@@ -207,6 +207,24 @@ def test_a_question_for_a_number_lacks_it_where_no_sentence_holds_one(shipped: B
     assert signals_to(shipped, "What is the phone number of INHOPE?").lacks_kind == 1
 
 
+def test_a_question_for_countries_wants_the_name_of_one(shipped: Bot) -> None:
+    observers = "Which countries are observers in the Global Online Safety Regulators Network?"
+    assert signals_to(shipped, observers).lacks_kind == 1  # "was set up in 2022" names none
+    assert signals_to(shipped, "Which country joined the Global Partnership in March 2022?").lacks_kind == 0
+
+
+def test_a_list_is_read_with_the_sentence_that_introduces_it(tmp_path: Path) -> None:
+    text = "# Boats\n\nThe following countries sent boats to the harbour:\n\n- Norway\n- Iceland\n"
+    settings = load_settings(corpus=write_files(tmp_path / "corpus", {"boats.md": text}), index=tmp_path / "index")
+    build_index(settings)
+    boats = open_bot(settings)
+    question = "Which countries sent boats to the harbour?"
+    query = understand(question, boats.snapshot, boats.encoder)
+    first = search(query, boats.snapshot, boats.encoder)[0]
+    assert first.passage.sentence_text(first.best_sentence).endswith(":")
+    assert signals_of(query, [first], boats.snapshot).holds_kind == 1
+
+
 # --- the verdict ------------------------------------------------------------------------------------------------------
 
 
