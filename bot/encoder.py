@@ -37,7 +37,8 @@ _LONGEST = 8_192
 #: Activations are made 8 bits in groups of so many where weights are 8 bits and the processor multiplies such numbers.
 _OPENVINO = {"PERFORMANCE_HINT": "LATENCY", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "128"}
 
-#: What ONNX Runtime would make of an addition and the step after it takes longer than both, the former three times.
+#: ONNX Runtime would make one step of an addition and the layer normalisation or the GELU after it, which takes longer
+#: than the two: with the former three times as long.
 _SLOWER = ["SkipLayerNormFusion", "BiasGeluFusion"]
 
 _AGAIN = "remove its folder and run `signpost index`"
