@@ -1,13 +1,16 @@
 """What a question asks for, and whether a sentence holds such a thing.
 
 Asked "how many", a sentence with a number is likelier to answer than one without, however near its meaning. After the
-answer types of Li and Roth, "Learning Question Classifiers" (COLING 2002), told by plain patterns (English).
+answer types of Li and Roth, "Learning Question Classifiers" (COLING 2002), told by plain patterns (English) and, for
+countries, by their names.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Literal, TypeAlias
+
+from bot.countries import COUNTRY
 
 Kind: TypeAlias = Literal["contact", "sum", "frequency", "number", "date", "country", "place", "name", "reason"]
 
@@ -19,13 +22,6 @@ _NUMBER_WORDS = (
     "sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|dozen"
 )
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
-#: Words that are no name though a sentence begins with them.
-_NO_NAMES = (
-    "the|an?|this|that|these|those|it|its|they|their|there|we|our|you|your|he|she|in|on|at|by|of|for|from|to|with|as|and|but|"
-    "or|if|when|where|while|through|together|each|every|all|any|both|some|others?|many|most|more|no|not|only|over|under|"
-    "after|before|since|during"
-)
-
 #: Words that say what kind of thing is asked for, not what about: an answer need not hold them.
 ASKING_WORDS = frozenset(
     "number total count amount percentage proportion share year month date day time aim aims purpose goal "
@@ -109,7 +105,7 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
         rf"|(?:\d|\b(?:{_NUMBER_WORDS})) (?:million|billion)|free of charge|per ?cent|%",
         re.I,
     ),
-    "country": re.compile(rf"\b(?!(?i:{_NO_NAMES}|{_MONTHS})\b)[A-ZÀ-Þ]\w+|\b[A-Z]\.[A-Z]"),
+    "country": COUNTRY,
     "place": re.compile(
         r"\b(?:in|at|near|from|to|of|on|within|across|outside) (?:the )?(?:[A-Z]\w+|(?:north|south|east|west)\w*)"
         r"|\b(?:located|based|held|situated)\b"

@@ -67,7 +67,6 @@ def test_a_question_asks_for_one_kind_of_thing_or_none_that_its_words_tell(quest
         ("The ferry was built in Norway.", "country"),
         ("Iceland and the UK sent boats.", "country"),
         ("It was built in the U.S.", "country"),
-        ("Österreich sent none.", "country"),
         ("The harbour master, Ida Brandt, gives them out.", "name"),
         ("It is run by the Port Office.", "name"),
         ("Ida Brandt gives them out.", "name"),
@@ -88,7 +87,7 @@ def test_a_sentence_that_holds_what_is_asked_for_is_recognised(sentence: str, ki
         ("Someone often listens.", "number"),  # "one", "ten" within words
         ("Boats lie at the pier.", "number"),
         ("The harbour opened in May, together with the market.", "country"),
-        ("Through the harbour, eSafety sends boats.", "country"),
+        ("Through the harbour, eSafety sends boats to the European Parliament.", "country"),
         ("There are 42 moorings.", "date"),
         ("You may go in.", "date"),
         ("In March the lamp is cleaned.", "date"),  # a month, but which?
