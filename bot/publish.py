@@ -122,7 +122,7 @@ def _write(
         reading = beside.submit(_read, documents, passages, encoder, before, same, folder / "lexical")
         vectors, sentence_vectors = _vectors(by_id, passages, encoder, progress, before, same)
     readings, vocabulary, order = reading.result()
-    index, choice = build_index(vectors, factory)
+    index, choice = build_index(vectors, sentence_vectors, factory)
     searched = Vectors(index, vectors, choice)
     canaries = []
     for row in sorted({round(n) for n in np.linspace(0, len(passages) - 1, min(_CANARIES, len(passages)))}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -133,6 +134,21 @@ def test_threads_that_share_a_snapshot_do_not_disturb_each_other(sea: Bot) -> No
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(sea.ask, questions))
     assert together == [sea.ask(question) for question in questions]
+
+
+@pytest.mark.parametrize("filters", [None, Filters(publisher=("Bird Club",))])
+def test_a_long_lexical_search_goes_on_beside_the_dense_one_and_finds_the_same(
+    sea: Bot, filters: Filters | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = [*QUESTIONS, "zzz", ""]
+    alone = [searched(sea, question, 20, filters) for question in questions]
+    monkeypatch.setattr(parts, "_other_thread", ThreadPoolExecutor(thread_name_prefix="beside"))
+    assert not any(thread.name.startswith("beside") for thread in threading.enumerate())
+    monkeypatch.setattr(parts, "_LONG_SEARCH", len(sea.snapshot.passages))
+    with ThreadPoolExecutor(8) as pool:
+        beside = list(pool.map(lambda question: searched(sea, question, 20, filters), questions * 8))
+    assert beside == alone * 8
+    assert any(thread.name.startswith("beside") for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize(
