@@ -15,7 +15,6 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
@@ -41,8 +40,10 @@ FLAT = "Flat"
 #: What a search in cells must find of what an exact one finds, at ten results, and the sentences it is tried with. Of
 #: all that is at hand they are most like questions, which find a little less: .988 where sentences find .996 (MTRAG's
 #: cloud documents; passages' own vectors, moved at random, are easier there and harder where the noise is random too).
-_RECALL, _RECALL_AT, _TRIED = 0.99, 10, 300
-_CELLS_LOOKED_INTO = (8, 16, 32, 64, 128, 256, 512, 1_024)
+_RECALL, _RECALL_AT, _TRIED = 0.995, 10, 300
+#: How many cells may be looked into; and at least one in so many: a question may stand between what sentences say.
+_CELLS_LOOKED_INTO = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024)
+_ONE_CELL_IN = 32
 
 #: Recall below which an index that nobody has named is not used, but an exact one, which is slower: where most passages
 #: are alike, cells and short codes may not tell the others apart.
@@ -218,8 +219,9 @@ def _tried(index: faiss.Index, rows: npt.NDArray[np.float16], asked: Floats, fac
     """Choose how many cells to look into, by what is found of the rows nearest to some vectors."""
     least = _least(rows, asked)
     choice, wanted = IndexChoice(factory, 0, 0.0, len(asked)), min(_RECALL_AT, len(rows))
-    steps: Sequence[int] = _CELLS_LOOKED_INTO if hasattr(faiss.downcast_index(index), "nprobe") else (0,)
-    for cells in steps:
+    there_are = getattr(faiss.downcast_index(index), "nlist", 0)
+    fewest = min(there_are / _ONE_CELL_IN, _CELLS_LOOKED_INTO[-1])
+    for cells in [cells for cells in _CELLS_LOOKED_INTO if cells >= fewest] if there_are else [0]:
         vectors = Vectors(index, rows, IndexChoice(factory, cells))
         found = [
             np.count_nonzero(vectors.of(vectors.nearest(one, wanted)) @ one >= last - _ALIKE)

@@ -136,11 +136,17 @@ def test_the_fewest_cells_that_find_nearly_all_are_looked_into_and_what_they_fin
     _, choice = vectors_of(rows, factory)
     assert (choice.factory, choice.tried) == (factory, 300)
     assert choice.recall == pytest.approx(share_found(rows, factory, choice.cells), abs=0.003)
-    assert choice.recall >= 0.99
-    assert choice.cells == 8 or share_found(rows, factory, choice.cells // 2) < 0.99
+    assert choice.recall >= 0.995
+    assert choice.cells == 8 or share_found(rows, factory, choice.cells // 2) < 0.995
     assert str(choice) == (
         f"{factory}, {choice.cells} cells looked into, finds {choice.recall:.3f} of the 10 nearest (300 tried)"
     )
+
+
+def test_at_least_one_cell_in_thirty_two_is_looked_into_however_easily_sentences_are_found() -> None:
+    rows = np.repeat(unit(400, 12), 10, axis=0)  # the ten nearest to each stand in its own cell
+    for factory, cells in (("IVF16,SQ8", 8), ("IVF256,SQ8", 8), ("IVF384,SQ8", 12)):
+        assert build_index(rows.astype(np.float16), in_eight_bits(rows), factory)[1].cells == cells
 
 
 def test_what_an_index_with_cells_finds_stands_in_the_order_of_the_stored_vectors() -> None:
@@ -151,7 +157,7 @@ def test_what_an_index_with_cells_finds_stands_in_the_order_of_the_stored_vector
         found = vectors.nearest(question, 10)
         assert found.tolist() == scan(rows, question, 10, np.sort(found)).tolist()
         same += len(set(found.tolist()) & set(scan(rows, question, 10).tolist()))
-    assert same >= 0.99 * 3_000
+    assert same >= 0.995 * 3_000
 
 
 def test_of_few_passages_all_that_are_nearest_count_as_found() -> None:
