@@ -61,17 +61,21 @@ class Candidates:
 def candidates(question: str, grades: dict[str, int], snapshot: Snapshot, encoder: Encoder) -> Candidates:
     query = understand(question, snapshot, encoder)
     vector = encoder.encode_question(query.text)[0]
+    size = len(snapshot.passages) + 4
     matched, shares = snapshot.lexical.search(query.terms, 400)
-    whole = search._ByRow.of(matched, shares)
+    whole = np.zeros(size, dtype=np.float32)
+    whole[matched] = shares
     rows = np.unique(np.concatenate([snapshot.vectors.nearest(vector, 100), matched[:100]]))
     passage, sentence, _, around_passage, around_lexical = search._score(
         snapshot, vector, rows, whole, search._sentences_of(snapshot, vector, rows)
     ).T
     readings = []
     for reading in READINGS:
+        alone = np.zeros(size, dtype=np.float32)
         with patch.object(lexical, "READINGS", {reading: 1.0}):
             found, values = snapshot.lexical.search(query.terms, 2_000)
-        readings.append(search._ByRow.of(found, values)[rows])
+        alone[found] = values
+        readings.append(alone[rows])
     names, documents = np.unique([snapshot.passages[row].document for row in rows], return_inverse=True)
     ideal = np.sort(list(grades.values()))[::-1][:_DEPTH]
     return Candidates(
