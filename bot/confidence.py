@@ -19,10 +19,10 @@ from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 
-from bot.lexical import Lexical, quoted_terms, terms_of, without, words_of
+from bot.lexical import Lexical, quoted_terms, terms_of, words_of
 from bot.passages import context_of
 from bot.query import ASKING_TERMS, Query
-from bot.question import PLAIN_KINDS, holds
+from bot.question import PLAIN_KINDS, holds_besides
 from bot.snapshot import Snapshot
 from bot.types import Hit, Status
 
@@ -150,7 +150,7 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
     missing = asked - quoted_terms(hit.passage.text)
     marked = _marked_with_its_list(hit)
     plain = query.kind if query.kind in PLAIN_KINDS else None
-    holds_kind = plain is not None and holds(without(marked, weights.keys()), plain)
+    holds_kind = plain is not None and holds_besides(marked, plain, weights.keys())
     runners_up = [other.scores.total for other in hits[1:JUDGED]]
 
     def share(some: Set[str], of: Set[str]) -> float:

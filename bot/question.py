@@ -8,9 +8,11 @@ countries, by their names.
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from typing import Literal, TypeAlias
 
 from bot.countries import COUNTRY
+from bot.lexical import terms_of, without
 
 Kind: TypeAlias = Literal["contact", "sum", "frequency", "number", "date", "country", "place", "name", "reason"]
 
@@ -127,3 +129,16 @@ def asks_for(question: str) -> Kind | None:
 def holds(sentence: str, kind: Kind) -> bool:
     """Whether a sentence holds a thing of this kind."""
     return bool(_HOLDS[kind].search(sentence))
+
+
+def holds_besides(sentence: str, kind: Kind, asked: Set[str]) -> bool:
+    """Whether a sentence holds a thing of this kind besides the question's own words, which can not be the answer.
+
+    Of a country's name some words may be the question's: "New Zealand" answers which new countries there are.
+
+    :param asked: the terms of the question.
+    """
+    if kind != "country":
+        return holds(without(sentence, asked), kind)
+    names = (set(terms_of(name[0])) for name in COUNTRY.finditer(" ".join(sentence.split())))
+    return any(not name or not name <= asked for name in names)  # "US" has no term: as a word it says nothing

@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
@@ -20,9 +21,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bot.lexical import quoted_terms, without, words_of
+from bot.lexical import quoted_terms, words_of
 from bot.query import Query
-from bot.question import PLAIN_KINDS, Kind, holds
+from bot.question import PLAIN_KINDS, Kind, holds, holds_besides
 from bot.snapshot import Snapshot
 from bot.types import Encoder, Filters, Hit, Passage, Scores
 
@@ -79,7 +80,6 @@ _READ = 60
 #: million, whoever asks alone waits a third less; where all cores are busy, a tenth fewer are answered. Of fewer, the
 #: hand-over to another thread and back costs what is gained.
 _LONG_SEARCH = 100_000
-_other_thread = ThreadPoolExecutor(thread_name_prefix="lexical")
 
 #: Of sentences that are found again and again.
 _holds = lru_cache(maxsize=1 << 14)(holds)
@@ -111,10 +111,12 @@ def search(
     pool = max(_POOL, top_k)
     looked_up = _looked_up_row(snapshot, query, documents)
     lexical_search = partial(snapshot.lexical.search, query.terms, max(_SCORED, top_k), documents, query.lent)
-    beside = _other_thread.submit(lexical_search) if len(snapshot.passages) >= _LONG_SEARCH else None
-    vector = _vector_of(query, encoder)
-    near = snapshot.vectors.candidates(vector, pool, only)
-    matched, shares = beside.result() if beside else lexical_search()
+    # a thread of its own for each: those of a shared pool are gone after a fork, and the pool would not know
+    with ThreadPoolExecutor(1) if len(snapshot.passages) >= _LONG_SEARCH else nullcontext() as beside:
+        matching = beside.submit(lexical_search) if beside else None
+        vector = _vector_of(query, encoder)
+        near = snapshot.vectors.candidates(vector, pool, only)
+        matched, shares = matching.result() if matching else lexical_search()
     rows = np.unique(np.concatenate([near, matched[:pool], looked_up]))
     if not len(rows):
         return ()
@@ -307,8 +309,11 @@ def _marked(query: Query, passage: Passage, cosines: Floats) -> tuple[int, float
     ]
     if query.kind is not None:
         weight = MARK_KIND_WEIGHTS[query.kind]
-        read = [without(sentence, asked) for sentence in sentences] if query.kind == "country" else sentences
-        scores = [score + weight * _holds(text, query.kind) for score, text in zip(scores, read, strict=True)]
+        held = [
+            holds_besides(sentence, "country", asked) if query.kind == "country" else _holds(sentence, query.kind)
+            for sentence in sentences
+        ]
+        scores = [score + weight * does for score, does in zip(scores, held, strict=True)]
     best = scores.index(max(scores))
     return best, KIND_WEIGHT if query.kind in PLAIN_KINDS and _holds(sentences[best], query.kind) else 0.0
 

@@ -216,9 +216,10 @@ def _sample(rows: npt.NDArray[_Number], count: int) -> npt.NDArray[_Number]:
 
 
 def _tried(index: faiss.Index, rows: npt.NDArray[np.float16], asked: Floats, factory: str) -> IndexChoice:
-    """Choose how many cells to look into, by what is found of the rows nearest to some vectors."""
-    least = _least(rows, asked)
-    choice, wanted = IndexChoice(factory, 0, 0.0, len(asked)), min(_RECALL_AT, len(rows))
+    """Choose how many cells to look into, by what is found of the rows nearest to some vectors: the fewest that find
+    enough, else the fewest of those that find most. More cells may find less, where short codes tell little apart."""
+    least, wanted = _least(rows, asked), min(_RECALL_AT, len(rows))
+    choices: list[IndexChoice] = []
     there_are = getattr(faiss.downcast_index(index), "nlist", 0)
     fewest = min(there_are / _ONE_CELL_IN, _CELLS_LOOKED_INTO[-1])
     for cells in [cells for cells in _CELLS_LOOKED_INTO if cells >= fewest] if there_are else [0]:
@@ -227,10 +228,10 @@ def _tried(index: faiss.Index, rows: npt.NDArray[np.float16], asked: Floats, fac
             np.count_nonzero(vectors.of(vectors.nearest(one, wanted)) @ one >= last - _ALIKE)
             for one, last in zip(asked, least, strict=True)
         ]
-        choice = IndexChoice(factory, cells, sum(found) / max(wanted * len(asked), 1), len(asked))
-        if choice.recall >= _RECALL:
+        choices.append(IndexChoice(factory, cells, sum(found) / max(wanted * len(asked), 1), len(asked)))
+        if choices[-1].recall >= _RECALL:
             break
-    return choice
+    return max(choices, key=lambda choice: choice.recall)
 
 
 def _least(rows: npt.NDArray[np.float16], asked: Floats) -> Floats:

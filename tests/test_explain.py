@@ -75,7 +75,7 @@ def test_the_first_reason_names_the_thresholds_that_are_in_use(bot: Bot, low: fl
     answer = other.ask(ANSWERED, explain=True)
     assert answer.explanation is not None
     first = answer.explanation.reasons[0]
-    assert f"{answer.confidence:.2f}" in first
+    assert f"{answer.confidence:.3f}" in first
     named = {
         "answered": f"at least {high}: the quote is given as the answer",
         "unsure": f"between {low} and {high}: the quote is given with a request to check it",

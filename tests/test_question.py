@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.question import Kind, asks_for, holds
+from bot.lexical import terms_of
+from bot.question import Kind, asks_for, holds, holds_besides
 
 
 @pytest.mark.parametrize(
@@ -114,3 +115,22 @@ def test_any_number_in_digits_is_a_number(number: int, sentence: str) -> None:
 def test_any_date_written_out_with_its_month_is_a_date(day: object) -> None:
     assert holds(f"It opened on {day:%d %B}.", "date")
     assert holds(f"It opened on {day:%d.%m.%y}.", "date")
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "does"),
+    [
+        ("Which new countries joined?", "New Zealand joined.", True),
+        ("Which Arab countries are members?", "The United Arab Emirates are.", True),
+        ("Which countries of the United Nations came?", "The United\nKingdom and the United States came.", True),
+        ("Which countries in Africa came?", "South Africa came.", True),
+        ("Which countries besides Norway came?", "Boats of Norway came.", False),
+        ("Which countries came?", "Boats of the US came.", True),
+        ("How many of the 42 boats came?", "Of the 42 boats some came.", False),
+        ("How many of the 42 boats came?", "Of the 42 boats 7 came.", True),
+    ],
+)
+def test_what_the_question_names_itself_is_not_what_it_asks_for(question: str, sentence: str, does: bool) -> None:
+    kind = asks_for(question)
+    assert kind is not None
+    assert holds_besides(sentence, kind, frozenset(terms_of(question))) == does

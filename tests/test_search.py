@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,12 +17,13 @@ import pytest
 from bot import search as parts
 from bot.documents import read_corpus
 from bot.engine import Bot
+from bot.lexical import Lexical
 from bot.publish import publish
 from bot.query import understand
 from bot.question import holds
 from bot.search import search
 from bot.snapshot import open_snapshot
-from bot.types import Encoder, Filters, Hit
+from bot.types import Embeddings, Encoder, Filters, Hit
 from tests.conftest import write_files
 
 VOCABULARY = """anchor beacon cliff dune ebb ferry gull harbour island jetty kelp lantern mast net oar pier quay reef
@@ -136,19 +141,69 @@ def test_threads_that_share_a_snapshot_do_not_disturb_each_other(sea: Bot) -> No
     assert together == [sea.ask(question) for question in questions]
 
 
+@pytest.fixture
+def long_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes any corpus for one of which the lexical search takes long."""
+    monkeypatch.setattr(parts, "_LONG_SEARCH", 1)
+
+
 @pytest.mark.parametrize("filters", [None, Filters(publisher=("Bird Club",))])
-def test_a_long_lexical_search_goes_on_beside_the_dense_one_and_finds_the_same(
-    sea: Bot, filters: Filters | None, monkeypatch: pytest.MonkeyPatch
+def test_a_long_lexical_search_finds_the_same(
+    sea: Bot, filters: Filters | None, request: pytest.FixtureRequest
 ) -> None:
     questions = [*QUESTIONS, "zzz", ""]
     alone = [searched(sea, question, 20, filters) for question in questions]
-    monkeypatch.setattr(parts, "_other_thread", ThreadPoolExecutor(thread_name_prefix="beside"))
-    assert not any(thread.name.startswith("beside") for thread in threading.enumerate())
-    monkeypatch.setattr(parts, "_LONG_SEARCH", len(sea.snapshot.passages))
+    request.getfixturevalue("long_search")
     with ThreadPoolExecutor(8) as pool:
         beside = list(pool.map(lambda question: searched(sea, question, 20, filters), questions * 8))
     assert beside == alone * 8
-    assert any(thread.name.startswith("beside") for thread in threading.enumerate())
+
+
+class Waiting:
+    """An encoder that does not encode a question before a lexical search has begun."""
+
+    def __init__(self, encoder: Encoder, begun: threading.Event) -> None:
+        self._encoder, self._begun = encoder, begun
+
+    def encode_question(self, text: str) -> Embeddings:
+        assert self._begun.wait(10)
+        return self._encoder.encode_question(text)
+
+
+@pytest.mark.usefixtures("long_search")
+def test_a_long_lexical_search_goes_on_while_the_question_is_encoded(sea: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, search_words = threading.Event(), Lexical.search
+
+    def noted(*asked: Any) -> Any:  # noqa: ANN401
+        begun.set()
+        return search_words(*asked)
+
+    monkeypatch.setattr(Lexical, "search", noted)
+    query = understand(QUESTIONS[0], sea.snapshot, sea.encoder)
+    hits = search(query, sea.snapshot, cast("Encoder", Waiting(sea.encoder, begun)))
+    assert hits == searched(sea, QUESTIONS[0])
+
+
+@pytest.mark.usefixtures("long_search")
+def test_what_goes_wrong_in_a_long_lexical_search_is_not_lost(sea: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = understand(QUESTIONS[0], sea.snapshot, sea.encoder)
+    monkeypatch.setattr(sea.snapshot.lexical, "_starts", [])
+    with pytest.raises(IndexError):
+        search(query, sea.snapshot, sea.encoder)
+
+
+@pytest.mark.usefixtures("long_search")
+def test_a_process_that_parts_from_one_that_has_searched_can_search(sea: Bot) -> None:
+    """A service opens its snapshot, and tries its starter questions, before its workers part."""
+    before = searched(sea, QUESTIONS[0])
+    assert before
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking where there are threads
+        child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(0 if len(searched(sea, QUESTIONS[0])) == len(before) else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize(
