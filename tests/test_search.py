@@ -6,10 +6,10 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import ParamSpec, TypeVar, cast
 
 import numpy as np
 import pytest
@@ -42,6 +42,10 @@ def bot_of(home: Path, files: Mapping[str, str], words: Encoder) -> Bot:
 
 def hits(bot: Bot, question: str, top_k: int = 5, filters: Filters | None = None) -> list[Hit]:
     return [cited.hit for cited in bot.ask(question, top_k=top_k, filters=filters).passages]
+
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 
 
 def searched(bot: Bot, question: str, top_k: int = 5, filters: Filters | None = None) -> tuple[Hit, ...]:
@@ -159,6 +163,16 @@ def test_a_long_lexical_search_finds_the_same(
     assert beside == alone * 8
 
 
+def noting(begun: threading.Event, call: Callable[Given, Made]) -> Callable[Given, Made]:
+    """A function that says first that it has begun."""
+
+    def noted(*given: Given.args, **named: Given.kwargs) -> Made:
+        begun.set()
+        return call(*given, **named)
+
+    return noted
+
+
 class Waiting:
     """An encoder that does not encode a question before a lexical search has begun."""
 
@@ -172,13 +186,8 @@ class Waiting:
 
 @pytest.mark.usefixtures("long_search")
 def test_a_long_lexical_search_goes_on_while_the_question_is_encoded(sea: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, search_words = threading.Event(), Lexical.search
-
-    def noted(*asked: Any) -> Any:  # noqa: ANN401
-        begun.set()
-        return search_words(*asked)
-
-    monkeypatch.setattr(Lexical, "search", noted)
+    begun = threading.Event()
+    monkeypatch.setattr(Lexical, "search", noting(begun, Lexical.search))
     query = understand(QUESTIONS[0], sea.snapshot, sea.encoder)
     hits = search(query, sea.snapshot, cast("Encoder", Waiting(sea.encoder, begun)))
     assert hits == searched(sea, QUESTIONS[0])
