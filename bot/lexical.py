@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain, pairwise
@@ -74,11 +74,6 @@ _WRITER_BYTES = 50_000_000
 def terms_of(text: str) -> list[str]:
     """Return the content words of a text as the index knows them: folded, stemmed, in order, with repeats."""
     return [term for word in with_other_forms(text).split() for term in _terms_of_word(word)]
-
-
-def without(sentence: str, terms: Set[str]) -> str:
-    """Return a sentence without the words of the question, of which ``terms`` are: they can not be what it asks for."""
-    return " ".join(word for word in sentence.split() if not terms_of(word) or not set(terms_of(word)) <= terms)
 
 
 @lru_cache(maxsize=1 << 14)

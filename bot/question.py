@@ -12,7 +12,7 @@ from collections.abc import Set
 from typing import Literal, TypeAlias
 
 from bot.countries import COUNTRY
-from bot.lexical import terms_of, without
+from bot.lexical import terms_of
 
 Kind: TypeAlias = Literal["contact", "sum", "frequency", "number", "date", "country", "place", "name", "reason"]
 
@@ -139,6 +139,10 @@ def holds_besides(sentence: str, kind: Kind, asked: Set[str]) -> bool:
     :param asked: the terms of the question.
     """
     if kind != "country":
-        return holds(without(sentence, asked), kind)
+        return holds(_without(sentence, asked), kind)
     names = (set(terms_of(name[0])) for name in COUNTRY.finditer(" ".join(sentence.split())))
     return any(not name or not name <= asked for name in names)  # "US" has no term: as a word it says nothing
+
+
+def _without(sentence: str, terms: Set[str]) -> str:
+    return " ".join(word for word in sentence.split() if not terms_of(word) or not set(terms_of(word)) <= terms)
