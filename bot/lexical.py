@@ -100,7 +100,11 @@ class Terms:
     @classmethod
     def of(cls, words: Sequence[str], pieces: Sequence[str]) -> Terms:
         """Return the terms of a text that has these words and pieces."""
-        return cls(tuple(words), tuple(pieces), tuple(f"{one}_{other}" for one, other in pairwise(words)))
+        return cls(tuple(words), tuple(pieces), tuple(_pairs(words)))
+
+
+def _pairs(words: Sequence[str]) -> Iterator[str]:
+    return map("_".join, pairwise(words))
 
 
 def read_terms(texts: Sequence[str], pieces: Pieces) -> list[Terms]:
@@ -128,21 +132,23 @@ def _schema() -> tantivy.Schema:
     return builder.build()
 
 
-def build_lexical(passages: Iterable[tuple[str, Terms]], folder: Path) -> npt.NDArray[np.int32]:
+def build_lexical(passages: Iterable[tuple[str, str, str]], folder: Path) -> npt.NDArray[np.int32]:
     """Write the index of passages, in order, into an empty folder.
 
-    :param passages: the id of each one's document, which filters name, and its terms.
+    :param passages: the id of each one's document, which filters name, and its words and its pieces, in order, with
+        spaces between them.
     :return: (n,), the row of each passage in the order of tantivy, which puts segments together as it likes.
     """
     index = tantivy.Index(_schema(), path=str(folder))
     index.register_tokenizer("split", _SPLIT)
     writer = index.writer(heap_size=_WRITER_BYTES, num_threads=1)
-    for row, (document, terms) in enumerate(passages):
+    for row, (document, words, pieces) in enumerate(passages):
         entry = tantivy.Document()
         entry.add_unsigned("row", row)
         entry.add_text("document", document)
-        for reading in READINGS:
-            entry.add_text(reading, " ".join(getattr(terms, reading)))
+        entry.add_text("words", words)
+        entry.add_text("pieces", pieces)
+        entry.add_text("pairs", " ".join(_pairs(words.split())))
         writer.add_document(entry)
     writer.commit()
     writer.wait_merging_threads()

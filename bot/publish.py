@@ -18,7 +18,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from bot.errors import IndexLocked, SnapshotError
-from bot.lexical import Terms, build_lexical
+from bot.lexical import build_lexical
 from bot.lists import name_lists
 from bot.passages import encoder_text, sentence_texts, split
 from bot.readings import packed, read, unpacked
@@ -36,7 +36,7 @@ from bot.snapshot import (
 )
 from bot.store import npy, stored
 from bot.types import Document, Encoder, Passage, Progress
-from bot.vectors import SCALE_BYTES, Vectors, build_index, in_eight_bits
+from bot.vectors import SCALE_BYTES, Before, Vectors, build_index, in_eight_bits
 from bot.vocabulary import Tally, Vocabulary
 
 #: Passages whose own first sentence must find them again when a snapshot is opened.
@@ -120,9 +120,9 @@ def _write(
     (folder / "lexical").mkdir()
     with ThreadPoolExecutor(1) as beside:  # the encoder is busy outside of Python
         reading = beside.submit(_read, documents, passages, encoder, before, same, folder / "lexical")
-        vectors, sentence_vectors = _vectors(by_id, passages, encoder, progress, before, same)
+        vectors, sentence_vectors, kept = _vectors(by_id, passages, encoder, progress, before, same)
     readings, vocabulary, order = reading.result()
-    index, choice = build_index(vectors, sentence_vectors, factory)
+    index, choice = build_index(vectors, sentence_vectors, factory, kept)
     searched = Vectors(index, vectors, choice)
     canaries = []
     for row in sorted({round(n) for n in np.linspace(0, len(passages) - 1, min(_CANARIES, len(passages)))}):
@@ -180,7 +180,7 @@ def _read(
     kept: list[bytes] = []
     tally = Tally()
 
-    def terms() -> Iterator[tuple[str, Terms]]:
+    def terms() -> Iterator[tuple[str, str, str]]:
         for document in documents:
             if before is not None and document.id in same:
                 kept.append(before.documents.reading(document.id))
@@ -189,8 +189,8 @@ def _read(
                 reading = read(document, of_document.get(document.id, ()), encoder.pieces)
                 kept.append(packed(reading))
             tally.add(reading.learnt)
-            for own in reading.terms():
-                yield document.id, own
+            for words, pieces in reading.passages:
+                yield document.id, words, pieces
 
     order = build_lexical(terms(), folder)
     return kept, tally.vocabulary(), order
@@ -203,12 +203,13 @@ def _vectors(
     progress: Callable[[int], Progress] | None,
     before: Snapshot | None,
     same: Mapping[str, range],
-) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int8]]:
-    """Return the vectors of passages and sentences as they are stored: those before where the document is the same,
-    else new ones."""
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int8], Before | None]:
+    """Return the vectors of passages and sentences as they are stored, those before where the document is the same,
+    else new ones; and what became of the passages before."""
     sentence_rows = np.cumsum([0, *(len(passage.sentences) for passage in passages)], dtype=np.int64)
     vectors = np.zeros((len(passages), encoder.dim), dtype=np.float16)
     sentence_vectors = np.zeros((int(sentence_rows[-1]), encoder.dim + SCALE_BYTES), dtype=np.int8)
+    now = np.full(len(before.passages) if before else 0, -1)
     new: list[int] = []
     row = 0
     for name, run in groupby(passages, key=lambda passage: passage.document):
@@ -216,6 +217,7 @@ def _vectors(
         if before is not None and name in same:
             old = same[name]
             vectors[row : row + count] = before.vectors.stored[old.start : old.stop]
+            now[old.start : old.stop] = range(row, row + count)
             first, last = before.sentence_rows[old.start], before.sentence_rows[old.stop]
             at = sentence_rows[row]
             sentence_vectors[at : at + last - first] = before.sentence_vectors.stored[first:last]
@@ -237,7 +239,7 @@ def _vectors(
             found = encoder.encode_passages(batch, told)
             kind[rows] = found if kind is vectors else in_eight_bits(found)
             done += len(batch)
-    return vectors, sentence_vectors
+    return vectors, sentence_vectors, Before(before.vectors, now) if before else None
 
 
 def _told(report: Progress, before: int, done: int) -> None:

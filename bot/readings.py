@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from bot.lexical import Pieces, Terms, read_terms
+from bot.lexical import Pieces, read_terms
 from bot.passages import context_of
 from bot.types import Document, Passage
 from bot.vocabulary import Learnt, learn
@@ -21,14 +21,11 @@ _MOST = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The terms of each passage of a document, title and headings among them, and what its text tells of words."""
+    """The words and pieces of each passage of a document, title and headings among them, with spaces between them; and
+    what its text tells of words."""
 
-    passages: tuple[tuple[str, str], ...]  # words and pieces, each with a space between
+    passages: tuple[tuple[str, str], ...]
     learnt: Learnt
-
-    def terms(self) -> list[Terms]:
-        """Return the terms of each passage."""
-        return [Terms.of(words.split(), pieces.split()) for words, pieces in self.passages]
 
 
 _READING = TypeAdapter(Reading)

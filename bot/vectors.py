@@ -45,12 +45,18 @@ _RECALL, _RECALL_AT, _TRIED = 0.995, 10, 300
 _CELLS_LOOKED_INTO = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024)
 _ONE_CELL_IN = 32
 
+#: Share of the rows that may be others than those that cells and codes were learnt from.
+_OTHERS = 0.1
+
 #: Recall below which an index that nobody has named is not used, but an exact one, which is slower: where most passages
 #: are alike, cells and short codes may not tell the others apart.
 _TOO_LITTLE = 0.9
 
 #: Cosines no further apart are as near as one another: the rows are stored in 16 bits.
 _ALIKE = 1e-5
+
+#: Passages that are compared with one another to tell how alike all are.
+_COMPARED = 1_000
 
 #: Vectors for each cell that the cells are learnt from.
 _LEARNT_FROM = 40
@@ -95,7 +101,7 @@ class Vectors:
     def __init__(
         self, index: faiss.Index, rows: npt.NDArray[np.float16], choice: IndexChoice, content: Content = b""
     ) -> None:
-        self._index, self.stored, self._choice, self._content = index, rows, choice, content
+        self.index, self.stored, self.choice, self._content = index, rows, choice, content
         self.dim = rows.shape[1]
 
     def __len__(self) -> int:
@@ -126,16 +132,31 @@ class Vectors:
         """
         if only is not None and len(only) <= _FEW:
             return only
-        return self._search(vector, count if self._choice.factory == FLAT else max(_SPARE * count, _LEAST), only)
+        return self._search(vector, count if self.choice.factory == FLAT else max(_SPARE * count, _LEAST), only)
 
     def _search(self, vector: Floats, count: int, only: Rows | None) -> Rows:
         how = None
-        if only is not None or self._choice.cells:
-            how = _parameters(self._choice.cells, only)
+        if only is not None or self.choice.cells:
+            how = _parameters(self.choice.cells, only)
         faiss.omp_set_num_threads(1)  # of this thread: one question on several cores waits longer than it gains
-        _, rows = self._index.search(vector[None], count, params=how)
+        _, rows = self.index.search(vector[None], count, params=how)
         found: Rows = rows[0][rows[0] >= 0]
         return found
+
+
+def likeness(vectors: Vectors) -> float:
+    """Return how alike the passages are, 0 to 1: the root of the mean cosine between two of them, of some drawn evenly.
+
+    About 0.1 where they are about all sorts of things, 0.35 in the documentation of one product, 0.7 in a few pages
+    about one thing. 1 where there are not two.
+    """
+    count = len(vectors)
+    if count < 2:
+        return 1.0
+    drawn = vectors.of(np.unique(np.linspace(0, count - 1, min(count, _COMPARED)).astype(np.int64)))
+    all_pairs = float(np.square(drawn.sum(axis=0)).sum())
+    of_two = (all_pairs - len(drawn)) / (len(drawn) * (len(drawn) - 1))
+    return math.sqrt(min(max(of_two, 0.0), 1.0))
 
 
 def _parameters(cells: int, only: Rows | None) -> faiss.SearchParameters:
@@ -147,14 +168,27 @@ def _parameters(cells: int, only: Rows | None) -> faiss.SearchParameters:
     return kind(**options)
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """Vectors that were built before, and the row that each of theirs has now, -1 if it is gone."""
+
+    vectors: Vectors
+    now: Rows
+
+
 def build_index(
-    rows: npt.NDArray[np.float16], sentences: npt.NDArray[np.int8], factory: str | None = None
+    rows: npt.NDArray[np.float16],
+    sentences: npt.NDArray[np.int8],
+    factory: str | None = None,
+    before: Before | None = None,
 ) -> tuple[faiss.Index, IndexChoice]:
     """Build the FAISS index over some rows.
 
     :param rows: shape ``(passages, dim)``; each of length 1.
     :param sentences: their sentences, as :func:`in_eight_bits` makes them; what is not exact is tried with some.
     :param factory: what FAISS' ``index_factory`` should make; ``None`` chooses by size.
+    :param before: most of the same rows; where they had the same kind of index, what it has learnt is learnt from them
+        and need not be again, as long as it finds as much as before.
     :raises ValueError: if FAISS knows no such index, or cannot build it from so few rows.
     """
     count, dim = rows.shape
@@ -164,7 +198,13 @@ def build_index(
     if not trusted and factory != FLAT and not _harmless(factory, dim):
         raise ValueError(fault)
     faiss.omp_set_num_threads(os.cpu_count() or 1)
+    asked = _from_eight_bits(_sample(sentences, _TRIED))
     try:
+        if trusted and before is not None and (old := _brought_up_to_date(before, rows, factory)) is not None:
+            then = before.vectors.choice
+            choice = _tried(old, rows, asked, factory, then.cells)
+            if choice.recall >= min(then.recall, _RECALL):
+                return old, choice
         index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
         if not index.is_trained:
             index.train(_sample(rows, _LEARNT_FROM * _cells(count)).astype(np.float32))
@@ -172,10 +212,32 @@ def build_index(
             index.add(rows[start : start + _BATCH].astype(np.float32))
         if factory == FLAT:
             return index, IndexChoice(FLAT)
-        choice = _tried(index, rows, _from_eight_bits(_sample(sentences, _TRIED)), factory)
+        choice = _tried(index, rows, asked, factory)
         return build_index(rows, sentences, FLAT) if trusted and choice.recall < _TOO_LITTLE else (index, choice)
     except (RuntimeError, MemoryError) as error:
         raise ValueError(fault) from error
+
+
+def _brought_up_to_date(before: Before, rows: npt.NDArray[np.float16], factory: str) -> faiss.Index | None:
+    """A copy of an index in cells, as ``chosen_factory`` names it, without the rows that are gone, with those that are
+    new, and all with the numbers that they have now; ``None`` if it was another, or too many rows are others."""
+    gone = np.flatnonzero(before.now < 0)
+    new = np.setdiff1d(np.arange(len(rows)), before.now)
+    if factory == FLAT or before.vectors.choice.factory != factory or len(gone) + len(new) > _OTHERS * len(rows):
+        return None
+    # not its clone, which may look into the same, mapped memory
+    index: Any = faiss.deserialize_index(faiss.serialize_index(before.vectors.index))
+    index.remove_ids(faiss.IDSelectorBatch(gone))
+    cells = index.invlists
+    for number in range(index.nlist):
+        if size := cells.list_size(number):
+            numbers = faiss.rev_swig_ptr(cells.get_ids(number), size)
+            if not 0 <= numbers.min() <= numbers.max() < len(before.now):  # nobody has checked them before
+                return None
+            numbers[:] = before.now[numbers]
+    index.add_with_ids(rows[new].astype(np.float32), new)
+    found: faiss.Index = index
+    return found if index.ntotal == len(rows) else None
 
 
 #: Builds an index of a few rows and asks it; what FAISS refuses, it may.
@@ -215,13 +277,18 @@ def _sample(rows: npt.NDArray[_Number], count: int) -> npt.NDArray[_Number]:
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))]
 
 
-def _tried(index: faiss.Index, rows: npt.NDArray[np.float16], asked: Floats, factory: str) -> IndexChoice:
+def _tried(
+    index: faiss.Index, rows: npt.NDArray[np.float16], asked: Floats, factory: str, least_cells: int = 0
+) -> IndexChoice:
     """Choose how many cells to look into, by what is found of the rows nearest to some vectors: the fewest that find
-    enough, else the fewest of those that find most. More cells may find less, where short codes tell little apart."""
+    enough, else the fewest of those that find most. More cells may find less, where short codes tell little apart.
+
+    :param least_cells: no fewer are tried.
+    """
     least, wanted = _least(rows, asked), min(_RECALL_AT, len(rows))
     choices: list[IndexChoice] = []
     there_are = getattr(faiss.downcast_index(index), "nlist", 0)
-    fewest = min(there_are / _ONE_CELL_IN, _CELLS_LOOKED_INTO[-1])
+    fewest = max(min(there_are / _ONE_CELL_IN, _CELLS_LOOKED_INTO[-1]), least_cells)
     for cells in [cells for cells in _CELLS_LOOKED_INTO if cells >= fewest] if there_are else [0]:
         vectors = Vectors(index, rows, IndexChoice(factory, cells))
         found = [
@@ -238,14 +305,12 @@ def _least(rows: npt.NDArray[np.float16], asked: Floats) -> Floats:
     """The cosine of each vector with the last of its nearest rows, by comparing with all; of rows that are alike any
     will do, so it is by its cosine that what is found counts (as in Aumüller, Bernhardsson and Faithfull,
     "ANN-Benchmarks", 2020)."""
-    heap = faiss.ResultHeap(len(asked), _RECALL_AT, keep_max=True)
+    best = np.zeros((len(asked), 0), dtype=np.float32)
+    wanted = min(_RECALL_AT, len(rows))
     for start in range(0, len(rows), _BATCH):
-        scores, found = faiss.knn(
-            asked, rows[start : start + _BATCH].astype(np.float32), _RECALL_AT, metric=faiss.METRIC_INNER_PRODUCT
-        )
-        heap.add_result(scores, found + start)
-    heap.finalize()
-    least: Floats = heap.D[:, min(_RECALL_AT, len(rows)) - 1]
+        cosines = np.hstack([best, asked @ rows[start : start + _BATCH].astype(np.float32).T])
+        best = np.partition(cosines, -wanted, axis=1)[:, -wanted:]
+    least: Floats = best.min(axis=1)
     return least
 
 

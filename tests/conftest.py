@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch and faiss each bring an O
 import re
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import hypothesis
@@ -19,6 +19,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from bot.engine import Bot, build_index, load_encoder, open_bot
+from bot.lexical import read_terms
 from bot.settings import Settings, load_settings
 from bot.types import Answer, Embeddings, Encoder, Filters, Progress, Turn
 from tests.battery.figures import long
@@ -180,3 +181,9 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+def entries(names: Iterable[str], texts: Sequence[str], encoder: Encoder) -> list[tuple[str, str, str]]:
+    """What the lexical index holds of passages, of which each has the name of its document."""
+    read = zip(names, read_terms(texts, encoder.pieces), strict=True)
+    return [(name, " ".join(terms.words), " ".join(terms.pieces)) for name, terms in read]

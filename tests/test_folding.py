@@ -19,7 +19,7 @@ from bot.lexical import Lexical, build_lexical, read_terms, terms_of
 from bot.publish import publish
 from bot.snapshot import open_snapshot
 from bot.types import Encoder
-from tests.conftest import write_files
+from tests.conftest import entries, write_files
 
 ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
     seventeen eighteen nineteen""".split()
@@ -250,7 +250,7 @@ def test_what_is_asked_in_one_form_is_found_in_another(
     tmp_path: Path, words: Encoder, asked: str, text: str, other: str, other_first: bool
 ) -> None:
     texts = [other, text] if other_first else [text, other]
-    order = build_lexical(zip(["a.md", "b.md"], read_terms(texts, words.pieces), strict=True), tmp_path)
+    order = build_lexical(entries(["a.md", "b.md"], texts, words), tmp_path)
     rows, shares = Lexical(tmp_path, order).search(read_terms([asked], words.pieces)[0], 2)
     assert texts[rows[0]] == text
     assert len(rows) == 1 or shares[0] > shares[1]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bot.lexical import READINGS, Lexical, Terms, build_lexical, read_terms, terms_of, words_of
 from bot.types import Encoder
-from tests.conftest import WordEncoder
+from tests.conftest import WordEncoder, entries
 
 TEXTS = [
     "Boats may go at most 5 knots inside the harbour.",
@@ -30,8 +30,7 @@ PIECES = WordEncoder().pieces
 
 
 def build(folder: Path, texts: Sequence[str], names: Sequence[str], encoder: Encoder | None = None) -> Lexical:
-    own = zip(names, read_terms(texts, encoder.pieces if encoder else PIECES), strict=True)
-    return Lexical(folder, build_lexical(own, folder))
+    return Lexical(folder, build_lexical(entries(names, texts, encoder or WordEncoder()), folder))
 
 
 def terms(text: str, encoder: Encoder | None = None) -> Terms:
@@ -341,7 +340,7 @@ def test_where_terms_are_too_common_to_count_the_rarest_are_counted(
 
 def test_the_rows_are_those_of_the_order_that_is_given(tmp_path: Path) -> None:
     """And not tantivy's own, whose numbers may end the process."""
-    order = build_lexical(zip(NAMES, read_terms(TEXTS, PIECES), strict=True), tmp_path)
+    order = build_lexical(entries(NAMES, TEXTS, WordEncoder()), tmp_path)
     assert search(Lexical(tmp_path, order), "puffins") == [2]
     assert search(Lexical(tmp_path, np.roll(order, 1)), "puffins") == [1]
     for wrong in (order[1:], order + 1, order * 0, order[None]):

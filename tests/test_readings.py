@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from bot.documents import read_corpus
-from bot.lexical import read_terms
+from bot.lexical import Terms, read_terms
 from bot.passages import context_of, split
 from bot.readings import packed, read, unpacked
 from bot.types import Document, Encoder
@@ -29,13 +29,14 @@ def test_a_reading_comes_back_as_it_was_and_is_what_the_index_holds(
         again = unpacked(packed(reading))
         assert again == reading
         texts = [context_of(document.source.title, passage.headings) + passage.text for passage in passages]
-        assert again.terms() == read_terms(texts, words.pieces)
+        held = [Terms.of(own.split(), pieces.split()) for own, pieces in again.passages]
+        assert held == read_terms(texts, words.pieces)
         assert again.learnt == learn(document.text)
 
 
 def test_a_document_without_passages_still_teaches_words(documents: tuple[Document, ...], words: Encoder) -> None:
     reading = unpacked(packed(read(documents[0], (), words.pieces)))
-    assert reading.terms() == []
+    assert reading.passages == ()
     assert reading.learnt.words
 
 

@@ -280,7 +280,7 @@ def test_what_is_mapped_stays_so_as_long_as_it_is_used_and_no_longer(
 
 def test_mapped_vectors_are_not_copied(large: tuple[Snapshot, Snapshot]) -> None:
     _, mapped = large
-    index: Any = mapped.vectors._index
+    index: Any = mapped.vectors.index
     assert not mapped.vectors.stored.flags.owndata
     assert not mapped.sentence_vectors.stored.flags.owndata
     if mapped.manifest.choice.cells:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import faiss
 import numpy as np
@@ -16,6 +18,7 @@ from bot.vectors import (
     _FEW,
     EXACT,
     FLAT,
+    Before,
     Floats,
     IndexChoice,
     Rows,
@@ -24,6 +27,7 @@ from bot.vectors import (
     build_index,
     chosen_factory,
     in_eight_bits,
+    likeness,
     open_vectors,
 )
 
@@ -329,3 +333,116 @@ def test_a_vector_of_one_number_or_of_none_survives() -> None:
 def test_sentences_of_another_form_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="another form"):
         SentenceVectors(npy(np.zeros(shape, np.int8)))
+
+
+# --- how alike they are -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [2, 3, 50, 999, 1_000])
+def test_passages_are_as_alike_as_two_of_them_are_on_average(count: int) -> None:
+    rows = unit(1, 24) + 0.3 * unit(count, 24, seed=1)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    stored = rows.astype(np.float16).astype(np.float64)
+    cosines = [one @ other for number, one in enumerate(stored) for other in stored[:number]]
+    assert likeness(vectors_of(rows)[0]) == pytest.approx(math.sqrt(sum(cosines) / len(cosines)), abs=1e-3)
+
+
+def test_of_many_passages_some_from_all_over_tell_how_alike_they_are() -> None:
+    """Half of them are about one thing, half about another."""
+    rows = np.repeat(np.eye(2, 24, dtype=np.float32), 4_000, axis=0)
+    assert likeness(vectors_of(rows)[0]) == pytest.approx(math.sqrt(0.5), abs=0.01)
+
+
+def test_likeness_is_between_0_and_1_whatever_the_passages() -> None:
+    opposite = np.array([[1, 0], [-1, 0]], dtype=np.float32)
+    assert likeness(vectors_of(opposite)[0]) == 0
+    assert likeness(vectors_of(unit(1, 8))[0]) == likeness(vectors_of(np.ones((9, 1), np.float32))[0]) == 1
+
+
+# --- brought up to date -----------------------------------------------------------------------------------------------
+
+
+def learnt_from(index: faiss.Index) -> list[bytes]:
+    """What an index has learnt: where its cells are, and what its codes stand for."""
+    cells: Any = index
+    centres = faiss.downcast_index(cells.quantizer)
+    return [faiss.serialize_index(centres).tobytes(), faiss.vector_to_array(cells.pq.centroids).tobytes()]
+
+
+@pytest.fixture
+def before(monkeypatch: pytest.MonkeyPatch) -> tuple[Embeddings, Vectors]:
+    """Vectors that lie in 60 heaps, in cells, as if there were many more."""
+    monkeypatch.setattr("bot.vectors.EXACT", 1_000)
+    rows = np.repeat(unit(60, 32), 100, axis=0) + 0.5 * unit(6_000, 32, seed=1)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    vectors, choice = vectors_of(rows)
+    assert choice.factory.startswith("IVF")
+    return rows, vectors
+
+
+def changed(rows: Embeddings, first: int, last: int, new: Embeddings) -> tuple[Embeddings, Rows]:
+    """The rows with others in place of some, and where each has gone."""
+    now = np.arange(len(rows))
+    now[last:] += len(new) - (last - first)
+    now[first:last] = -1
+    return np.concatenate([rows[:first], new, rows[last:]]), now
+
+
+@pytest.mark.parametrize("count", [0, 7, 40, 90])
+def test_what_was_learnt_serves_again_and_finds_what_is_there_now(
+    before: tuple[Embeddings, Vectors], count: int
+) -> None:
+    """The rows that are gone are found no more, the others under their new numbers, those that are new as well."""
+    rows, old = before
+    now_there, now = changed(rows, 2_000, 2_040, unit(count, 32, seed=2))
+    was = faiss.serialize_index(old.index).tobytes()
+    stored = now_there.astype(np.float16)
+    index, choice = build_index(stored, in_eight_bits(moved(now_there)), before=Before(old, now))
+    assert learnt_from(index) == learnt_from(old.index)
+    assert choice.recall >= 0.99
+    vectors = open_vectors(_open_faiss(faiss.serialize_index(index).tobytes()), npy(stored), choice)
+    again, _ = build_index(stored, in_eight_bits(moved(now_there)))
+    assert index.ntotal == again.ntotal == len(now_there)
+    for number in (0, 1_999, *range(2_000, 2_000 + count), 2_000 + count, len(now_there) - 1):
+        assert number in vectors.nearest(now_there[number], 10)
+    found = [set(vectors.nearest(one, 10).tolist()) & set(scan(now_there, one, 10).tolist()) for one in rows[::50]]
+    assert sum(map(len, found)) >= 0.98 * 10 * len(found)
+    assert faiss.serialize_index(old.index).tobytes() == was, "whoever asks the old one is not disturbed"
+
+
+def test_where_many_rows_are_others_it_is_learnt_again(before: tuple[Embeddings, Vectors]) -> None:
+    rows, old = before
+    now_there, now = changed(rows, 0, 700, unit(700, 32, seed=3))
+    index, _ = build_index(now_there.astype(np.float16), in_eight_bits(moved(now_there)), before=Before(old, now))
+    assert learnt_from(index) != learnt_from(old.index)
+    assert index.ntotal == len(now_there)
+
+
+def test_where_less_is_found_than_before_it_is_learnt_again(before: tuple[Embeddings, Vectors]) -> None:
+    """As after many small changes: here nothing is where it was when the cells were learnt."""
+    rows, old = before
+    turned = np.roll(rows, 7, axis=1) * np.where(np.arange(32) % 2, 1, -1).astype(np.float32)
+    stale = Vectors(old.index, old.stored, replace(old.choice, recall=1.0))
+    index, _ = build_index(
+        turned.astype(np.float16), in_eight_bits(moved(turned)), before=Before(stale, np.arange(len(rows)))
+    )
+    assert learnt_from(index) != learnt_from(old.index)
+
+
+@pytest.mark.parametrize("factory", ["IVF64,SQ8", FLAT])
+def test_an_index_that_is_named_is_built_as_ever(before: tuple[Embeddings, Vectors], factory: str) -> None:
+    rows, old = before
+    stored, sentences = rows.astype(np.float16), in_eight_bits(moved(rows))
+    index, choice = build_index(stored, sentences, factory, Before(old, np.arange(len(rows))))
+    assert choice == build_index(stored, sentences, factory)[1]
+    assert (choice.factory, index.ntotal) == (factory, len(rows))
+
+
+def test_numbers_of_rows_that_never_were_do_no_harm(before: tuple[Embeddings, Vectors]) -> None:
+    """As in a snapshot that somebody has made up."""
+    rows, old = before
+    fewer = Vectors(old.index, old.stored[:5_990], old.choice)
+    stored, sentences = rows[:5_990].astype(np.float16), in_eight_bits(moved(rows))
+    index, _ = build_index(stored, sentences, before=Before(fewer, np.arange(5_990)))
+    assert index.ntotal == 5_990
+    assert learnt_from(index) != learnt_from(old.index)
