@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Collection, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
-from bot.confidence import JUDGED, SIGNALS, Calibration, Signals, judge, shipped_calibration
+from bot.confidence import JUDGED, WEIGHED, Calibration, Signals, judge, shipped_calibration
 from bot.errors import CalibrationError
 from bot.language import ENGLISH
 from bot.query import understand
@@ -26,8 +26,9 @@ from bot.types import Encoder
 
 Floats = npt.NDArray[np.float64]
 
-#: How strongly each weight is pulled, for a signal of unit spread; the constant is pulled a tenth as much.
+#: How strongly each weight is pulled, for a signal of unit spread; the constants are pulled a tenth as much.
 PULL = 1.0
+_CONSTANT_PULL = 0.1
 
 #: Questions of either kind, answerable or not, that it takes.
 FEWEST = 5
@@ -40,12 +41,11 @@ _CALIBRATION = TypeAdapter(Calibration)
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question, the signals that it gave, and whether the documents answer it; ``weight`` is how much it counts."""
+    """A question, the signals that it gave, and whether the documents answer it."""
 
     question: str
     signals: Signals
     answerable: bool
-    weight: float = 1.0
 
 
 def example_of(
@@ -55,33 +55,33 @@ def example_of(
     encoder: Encoder,
     *,
     languages: Collection[str] = (ENGLISH,),
-    weight: float = 1.0,
 ) -> Example | None:
     """Ask a question and read the signals off; ``None`` if there are none, as where a list is looked through."""
     query = understand(question, snapshot, encoder, languages)
     hits = search(query, snapshot, encoder, top_k=JUDGED)
     signals = judge(query, hits, snapshot, shipped_calibration()).signals
-    return None if signals is None else Example(question, signals, answerable, weight)
+    return None if signals is None else Example(question, signals, answerable)
 
 
 def fit(examples: Sequence[Example], start: Calibration, pull: float = PULL) -> Calibration:
     """Return the calibration whose weights make the examples likeliest, pulled towards those of ``start``."""
-    rows, labels, counts = _arrays(examples)
-    names = (*SIGNALS, "constant")
-    before = np.array([start.weights[name] for name in names])
-    spread = np.append(rows[:, :-1].var(axis=0) + 1e-9, 0.1)
+    rows, labels = _arrays(examples)
+    before = np.array([weights[name] for weights in (start.mixed, start.alike) for name in WEIGHED])
+    strength = pull * np.where(np.array(2 * WEIGHED) == "constant", _CONSTANT_PULL, rows.var(axis=0) + 1e-9)
 
     from scipy.optimize import minimize  # here, as it takes long to load and serving needs no fit
 
     def loss(weights: Floats) -> tuple[float, Floats]:
         away = weights - before
-        surprise = counts @ np.logaddexp(0, np.where(labels == 1, -1, 1) * (rows @ weights))
-        slope = rows.T @ (counts * (_sure(rows, weights) - labels)) + pull * spread * away
-        return float(surprise + pull * (spread @ away**2) / 2), slope
+        surprise = np.logaddexp(0, np.where(labels == 1, -1, 1) * (rows @ weights)).sum()
+        slope = rows.T @ (_sure(rows, weights) - labels) + strength * away
+        return float(surprise + strength @ away**2 / 2), slope
 
     found = minimize(loss, before, jac=True, method="L-BFGS-B", options={"maxiter": 5_000, "ftol": 1e-12})
-    weights = {name: round(float(weight), 3) for name, weight in zip(names, found.x, strict=True)}
-    return replace(start, weights=weights)
+    mixed, alike = (
+        {name: round(float(w), 3) for name, w in zip(WEIGHED, half, strict=True)} for half in np.split(found.x, 2)
+    )
+    return replace(start, mixed=mixed, alike=alike)
 
 
 def cross_validated(examples: Sequence[Example], start: Calibration, pull: float = PULL) -> Floats:
@@ -94,10 +94,13 @@ def cross_validated(examples: Sequence[Example], start: Calibration, pull: float
     return np.array([fitted[its].confidence(example.signals) for example, its in zip(examples, folds, strict=True)])
 
 
-def _arrays(examples: Sequence[Example]) -> tuple[Floats, Floats, Floats]:
-    rows = np.array([[*astuple(example.signals), 1.0] for example in examples])
+def _arrays(examples: Sequence[Example]) -> tuple[Floats, Floats]:
+    """One row for each example: its signals and a 1, as much of them as counts where passages are mixed, then where
+    they are alike; and its label."""
+    likeness = np.array([[example.signals.likeness] for example in examples])
+    signals = np.array([[*(getattr(example.signals, name) for name in WEIGHED[:-1]), 1.0] for example in examples])
     labels = np.array([float(example.answerable) for example in examples])
-    return rows, labels, np.array([example.weight for example in examples])
+    return np.hstack([(1 - likeness) * signals, likeness * signals]), labels
 
 
 def _sure(rows: Floats, weights: Floats) -> Floats:

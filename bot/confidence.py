@@ -6,6 +6,10 @@ where only the fact is missing: the right page, without the phone number. What t
 know, and must stand in the passage; and the marked sentence must hold the kind of thing that is asked for, besides the
 words of the question itself.
 
+How much each signal tells depends on the corpus: among passages about all sorts of things the one that is near is the
+one that answers; among those about one thing all are near to any question about it, and what matters is what they lack.
+So there are two sets of weights, and how alike the passages are says how much of each.
+
 The weights stand in ``calibration.json``; ``tests/evaluation/calibrate.py`` fitted them and prints how well they do.
 ``signpost calibrate`` refits them on an operator's own questions.
 """
@@ -21,8 +25,8 @@ from importlib.resources import files
 
 from bot.lexical import Lexical, quoted_terms, terms_of, words_of
 from bot.passages import context_of
-from bot.query import ASKING_TERMS, Query
-from bot.question import PLAIN_KINDS, holds_besides
+from bot.query import Query
+from bot.question import ASKING_TERMS, PLAIN_KINDS, focus_of, holds_besides
 from bot.snapshot import Snapshot
 from bot.types import Hit, Status
 
@@ -37,6 +41,12 @@ JUDGED = 6
 #: Words, each as rare as any, that a passage may lack before more of them tell nothing more.
 _MOST_MISSING = 4.0
 
+#: Cosine from which a sentence is near enough, if it says what is asked for.
+_NEAR_ENOUGH = 0.6
+
+#: Passages that are more alike than those that the weights were fitted on are taken for as alike.
+_MOST_ALIKE = 0.7
+
 #: Share, by idf, of what a question leans on that a passage must hold; one that lacks more is of another topic.
 _ON_TOPIC = 0.5
 
@@ -48,51 +58,66 @@ _HEAVIEST, _SUREST = 1_000.0, 30.0
 class Signals:
     """What the confidence is made of.
 
-    ``passage``: best cosine of any passage, -1 to 1. ``sentence``: cosine of the marked sentence, -1 to 1. ``margin``:
-    how far the best score stands out from the next five, on average, 0 to 1. ``covered``: share of the question's
-    content words, by idf, in the marked sentence, those beside it, the title and headings. ``asked_covered``: share,
-    by idf, of what is asked about the topic that the passage holds, the topic being the words that the title and the
-    headings hold; 1 if nothing else is asked. ``asked_missing``: how much it lacks, by idf, in words as rare as any,
-    4 at most; of two questions with the same share covered the longer one lacks more, and may. ``holds_kind``,
-    ``lacks_kind``: 1 if the marked sentence holds or lacks what is asked for (a number, a date), where that is plain to
-    tell.
+    - ``likeness``: how alike the passages of the corpus are, 0 to 0.7. It tells nothing by itself, but how much the
+      others tell.
+    - ``passage``: best cosine of any passage, -1 to 1. ``around``: mean cosine of the best hit and the passages around
+      it, -1 to 1: where all are as near, the question is about what they are about, and may ask for something else.
+    - ``sentence``: cosine of the marked sentence, -1 to 0.6.
+    - ``margin``: how far the best score stands out from the next five, on average, 0 to 1.
+    - ``covered``: share of the question's content words, by idf, in the passage, its title and headings, 0 to 1.
+    - ``asked_covered``: share, by idf, of what is asked about the topic that the passage holds, the topic being the
+      words that the title and the headings hold; 1 if nothing else is asked.
+    - ``asked_missing``: how much it lacks, by idf, in words as rare as any, 4 at most; of two questions with the same
+      share covered the longer one lacks more, and may.
+    - ``lacks_kind``: 1 if the marked sentence lacks what is asked for (a number, a date), where that is plain to tell.
+    - ``lacks_focus``: 1 if the marked sentence, the title and the headings lack what the answer is, or does: the
+      "companies" of "which companies ...?".
     """
 
+    likeness: float
     passage: float
+    around: float
     sentence: float
     margin: float
     covered: float
     asked_covered: float
     asked_missing: float
-    holds_kind: float
     lacks_kind: float
+    lacks_focus: float
 
 
-SIGNALS = tuple(field.name for field in fields(Signals))
+#: What has a weight, ``constant`` last.
+WEIGHED = (*(field.name for field in fields(Signals) if field.name != "likeness"), "constant")
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Weights of the signals by name, ``constant`` among them, and the two thresholds.
+    """Weights by the names that ``WEIGHED`` holds, and the two thresholds.
 
-    Below ``unsure_from`` nothing is quoted; from ``answered_from`` on the quote is given as the answer; between them
-    it is given with a request to check it.
+    ``mixed`` are the weights where passages have nothing in common, ``alike`` those where all say the same; each counts
+    as much as the likeness says. Below ``unsure_from`` nothing is quoted; from ``answered_from`` on the
+    quote is given as the answer; between them it is given with a request to check it.
     """
 
-    weights: Mapping[str, float]
+    mixed: Mapping[str, float]
+    alike: Mapping[str, float]
     unsure_from: float
     answered_from: float
 
     def __post_init__(self) -> None:
-        weights = self.weights.values()
-        if set(self.weights) != {*SIGNALS, "constant"} or not all(abs(weight) <= _HEAVIEST for weight in weights):
-            raise ValueError("a calibration has a weight for each signal, none of them huge")
+        for weights in (self.mixed, self.alike):
+            if set(weights) != set(WEIGHED) or not all(abs(weight) <= _HEAVIEST for weight in weights.values()):
+                raise ValueError("a calibration has a weight for each signal, none of them huge")
         if not 0 < self.unsure_from <= self.answered_from <= 1:
             raise ValueError("a calibration has two thresholds between 0 and 1, the lower one first")
 
     def confidence(self, signals: Signals) -> float:
         """Return the probability, 0 to 1, that the passages answer the question."""
-        evidence = self.weights["constant"] + sum(self.weights[name] * getattr(signals, name) for name in SIGNALS)
+        mixed, alike = (
+            weights["constant"] + sum(weights[name] * getattr(signals, name) for name in WEIGHED[:-1])
+            for weights in (self.mixed, self.alike)
+        )
+        evidence = (1 - signals.likeness) * mixed + signals.likeness * alike
         return 1 / (1 + math.exp(-max(-_SUREST, min(_SUREST, evidence))))
 
     def status(self, confidence: float) -> Status:
@@ -145,12 +170,12 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
     weights = {term: lexical.idf(term) for term in query.about}
     title = snapshot.documents.record(hit.passage.document).source.title
     topic = quoted_terms(context_of(title, hit.passage.headings))
-    around = topic | _terms_around(hit)
+    said = topic | quoted_terms(hit.passage.text)
     asked = weights.keys() - topic - ASKING_TERMS
-    missing = asked - quoted_terms(hit.passage.text)
+    missing = asked - said
     marked = _marked_with_its_list(hit)
     plain = query.kind if query.kind in PLAIN_KINDS else None
-    holds_kind = plain is not None and holds_besides(marked, plain, weights.keys())
+    focus = focus_of(query.text)
     runners_up = [other.scores.total for other in hits[1:JUDGED]]
 
     def share(some: Set[str], of: Set[str]) -> float:
@@ -158,14 +183,16 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
         return sum(weights[term] for term in some) / whole if whole else 1.0
 
     return Signals(
+        likeness=min(snapshot.likeness, _MOST_ALIKE),
         passage=max(other.scores.passage for other in hits[:JUDGED]),
-        sentence=hit.scores.marked,
+        around=hit.scores.around_passage,
+        sentence=min(hit.scores.marked, _NEAR_ENOUGH),
         margin=hit.scores.total - sum(runners_up) / len(runners_up) if runners_up else 0.0,
-        covered=share(weights.keys() & around, weights.keys()) if weights else 0.0,
+        covered=share(weights.keys() & said, weights.keys()) if weights else 0.0,
         asked_covered=share(asked - missing, asked) if asked or topic & weights.keys() else 0.0,
         asked_missing=min(_MOST_MISSING, sum(weights[term] for term in missing) / lexical.idf("")),
-        holds_kind=float(holds_kind),
-        lacks_kind=float(plain is not None and not holds_kind),
+        lacks_kind=float(plain is not None and not holds_besides(marked, plain, weights.keys())),
+        lacks_focus=float(bool(focus) and not focus & (topic | quoted_terms(marked))),
     )
 
 
@@ -175,13 +202,6 @@ def _strays(query: Query, hit: Hit, snapshot: Snapshot) -> bool:
     held = quoted_terms(context_of(title, hit.passage.headings)) | quoted_terms(hit.passage.text)
     lent = {term: snapshot.lexical.idf(term) for terms, _ in query.lent[:1] for term in terms.words}
     return sum(lent[term] for term in lent.keys() & held) < _ON_TOPIC * sum(lent.values())
-
-
-def _terms_around(hit: Hit) -> frozenset[str]:
-    """The content words of the marked sentence and of the sentences beside it."""
-    passage, number = hit.passage, hit.best_sentence
-    nearby = range(max(0, number - 1), min(len(passage.sentences), number + 2))
-    return quoted_terms(" ".join(passage.sentence_text(position) for position in nearby))
 
 
 def _marked_with_its_list(hit: Hit) -> str:

@@ -9,7 +9,7 @@ from bot.confidence import Calibration, Signals, Verdict, unknown_words
 from bot.language import NAMES
 from bot.lexical import terms_of, words_of
 from bot.query import Query
-from bot.question import Kind
+from bot.question import PLAIN_KINDS, Kind
 from bot.snapshot import Snapshot
 from bot.types import Explanation, Hit
 
@@ -19,6 +19,7 @@ _KINDS: dict[Kind, str] = {
     "frequency": "how often",
     "number": "a number",
     "date": "a date",
+    "time": "when",
     "country": "the name of a country",
     "place": "a place",
     "name": "a name",
@@ -65,7 +66,7 @@ def _reasons(
     near = "near to" if signals.passage >= _NEAR else "far from"
     yield f"The best passage is {near} the question in meaning (cosine {signals.passage:.2f}, 1 is the same)."
     amount = "most" if signals.covered >= _MOST else "some" if signals.covered else "none"
-    yield f"The marked sentence and its surroundings hold {amount} of what the question says ({signals.covered:.0%})."
+    yield f"The passage, its title and its headings hold {amount} of what the question says ({signals.covered:.0%})."
     if missing := _missing(query, hit):
         yield f"The passage does not say anything with: {', '.join(missing)}."
     if unknown := unknown_words(query.text, snapshot.lexical):
@@ -76,7 +77,8 @@ def _reasons(
             "the setting `model` can name a multilingual model."
         )
     if query.kind is not None:
-        found = "lacks" if signals.lacks_kind else "holds" if signals.holds_kind else "is likelier if it holds"
+        told = "lacks" if signals.lacks_kind else "holds"
+        found = told if query.kind in PLAIN_KINDS else "is likelier if it holds"
         yield f"The question asks for {_KINDS[query.kind]}; the marked sentence {found} such a thing."
 
 

@@ -16,14 +16,11 @@ from bot.folding import fold
 from bot.language import ENGLISH, language_of
 from bot.lexical import Terms, read_terms, terms_of
 from bot.lists import Lookup, look_up
-from bot.question import ASKING_WORDS, Kind, asks_for
+from bot.question import ASKING_TERMS, Kind, asks_for
 from bot.snapshot import Snapshot
 from bot.types import Correction, Encoder
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-
-#: The words that say what kind of thing is asked for, as the index knows them.
-ASKING_TERMS = frozenset(terms_of(" ".join(sorted(ASKING_WORDS))))
 
 #: What questions begin with, whatever other word of the corpus a slip at the beginning is as near to. Shorter ones are
 #: too near to others.

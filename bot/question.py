@@ -12,9 +12,11 @@ from collections.abc import Set
 from typing import Literal, TypeAlias
 
 from bot.countries import COUNTRY
-from bot.lexical import terms_of
+from bot.lexical import terms_of, words_of
 
-Kind: TypeAlias = Literal["contact", "sum", "frequency", "number", "date", "country", "place", "name", "reason"]
+Kind: TypeAlias = Literal[
+    "contact", "sum", "frequency", "number", "date", "time", "country", "place", "name", "reason"
+]  # fmt: skip
 
 #: Kinds whose presence in a sentence is plain to tell.
 PLAIN_KINDS: frozenset[Kind] = frozenset({"contact", "sum", "frequency", "number", "date", "country"})
@@ -29,15 +31,26 @@ ASKING_WORDS = frozenset(
     "number total count amount percentage proportion share year month date day time aim aims purpose goal "
     "goals mission objective reason role involved involvement meaning mean means definition define "
     "abbreviation stand stands called name names known example examples kind type difference information "
-    "detail details describe explain list tell".split()
+    "detail details describe explain list tell main primary key overall".split()
 )
+
+#: The same, as the index knows them.
+ASKING_TERMS = frozenset(terms_of(" ".join(sorted(ASKING_WORDS))))
+
+#: Who or what in general: "which body ...?" is answered by the name of one.
+_ANYBODY = frozenset(terms_of("body organisation organization person people"))
+
+#: A question word that is followed by what its answer is, or does; and what follows it.
+_FOCUS = re.compile(r"^\W*(?:(?:and|in|of|for|from|at|on|to|with|by) +)*(?:which|what|who|how many)\b(.*)", re.I | re.S)
 
 #: The first pattern that fits tells what is asked for.
 _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (
         re.compile(
-            r"\b(?:phone|telephone|fax|e-?mail|postal|web ?site)\b|\b(?:hotline|contact) (?:number|details)\b"
-            r"|\b(?:phone|call) number\b|\baddress of\b",
+            r"\b(?:phone|telephone|fax|mobile|hotline|contact|call)(?:ing)? (?:number|details)\b|\baddress of\b"
+            r"|\b(?:e-?mail|postal|street|mailing) address\b|\b(?:phone|telephone|fax|e-?mail|web ?site) (?:of|for)\b"
+            r"|(?<!\bmy )(?<!\bown )(?<!\bthe )(?<!\bby )(?<!\bvia )(?<!\bper )(?<!\bon )(?<!\bor )(?<!\bpersonal )"
+            r"\b(?:phone|telephone|fax|e-?mail|web ?site)\W*$",  # one that is asked for, not one that plays a part
             re.I,
         ),
         "contact",
@@ -45,7 +58,8 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (
         re.compile(
             r"\bhow much (?:\w+ ){0,3}?(?:money|funding|costs?|paid|pay|budget|receive|spend|spent|give|given)\b"
-            r"|\b(?:what|which)(?:['’]s)? (?:[\w’'-]+ ){0,5}?(?:budget|price|fee|costs?|salary|funding|revenue|fine)\b",
+            r"|\b(?:what|which)(?:['’]s)? (?:[\w’'-]+ ){0,5}?(?:budget|price|fee|costs?|salary|funding|revenue|fine)\b"
+            r"|\bhow much (?:is|are|does|do|for)\b|\bis (?:\w+ ){1,3}free\b",
             re.I,
         ),
         "sum",
@@ -56,12 +70,32 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
         ),
         "frequency",
     ),
-    (re.compile(r"\bhow (?:many|much)\b|\b(?:number|total|count|percentage|proportion) of\b", re.I), "number"),
     (
         re.compile(
-            r"\bwhen\b|\b(?:what|which) (?:\w+ )?(?:year|month|date|day)\b|\bhow (?:long ago|recent(?:ly)?)\b", re.I
+            r"\bhow (?:many|much|long(?! ago)|far|old|early|late|soon|quick(?:ly)?|fast|warm|hot|cold|big|large|small"
+            r"|tall|high|deep|wide|thick|heavy)\b|\b(?:number|total|count|percentage|proportion) of\b"
+            r"|\b(?:what|which|what['’]?s the) (?:\w+ )?(?:age|temperature|height|length|size|limit|speed|weight)\b"
+            r"|\b(?:min(?:imum)?|max(?:imum)?|daily|upper|lower) (?:\w+ )?(?:age|size|limit|number|length|amount)\b",
+            re.I,
+        ),
+        "number",
+    ),
+    (
+        re.compile(
+            r"\bwhen (?:was|were|did|has|have|had)\b|\b(?:what|which) (?:\w+ )?(?:year|month|date)\b"
+            r"|\bhow (?:long ago|recent(?:ly)?)\b",
+            re.I,
         ),
         "date",
+    ),
+    (
+        re.compile(
+            r"^\W*(?:(?:and|so|but|or|since|from|until|till|by) ){0,2}when\b|\bwhen\W*$"  # not "when travelling"
+            r"|\bwhen (?:is|are|does|do|will|can|could|should|must|may|would)\b"
+            r"|\b(?:what|which) (?:\w+ )?(?:day|time)\b|\b(?:what|which) are the (?:\w+ ){0,2}(?:times|hours)\b",
+            re.I,
+        ),
+        "time",
     ),
     (
         re.compile(
@@ -93,7 +127,16 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
 _HOLDS: dict[Kind, re.Pattern[str]] = {
     "number": re.compile(rf"\d|\b(?:{_NUMBER_WORDS})\b", re.IGNORECASE),
     "date": re.compile(
-        rf"\b(?:1[5-9]|20)\d\d\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:{_MONTHS}) \d|\d (?:{_MONTHS})\b",
+        rf"\b(?:1[5-9]|20)\d\d\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:{_MONTHS}) \d|\d (?:{_MONTHS})\b"
+        r"|\b\d{1,2}(?:st|nd|rd|th)\b",
+        re.IGNORECASE,
+    ),
+    "time": re.compile(
+        rf"\d(?::\d\d|(?:st|nd|rd|th)| ?[ap]\.?m\b)|\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b"
+        rf"|\b(?:{_MONTHS}|spring|summer|autumn|winter|noon|midnight|morning|evening|weekends?)\b"
+        rf"|\b(?:daily|weekly|monthly|yearly|until|during|before|after|within|once|when|whenever|always|never)\b"
+        rf"|\b(?:first|last|each|every) (?:\w+ )?(?:day|week|month|year)\b"
+        rf"|(?:\d|\b(?:{_NUMBER_WORDS})) (?:\w+ )?(?:minute|hour|day|week|month|year)s?\b",
         re.IGNORECASE,
     ),
     "frequency": re.compile(
@@ -124,6 +167,18 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
 def asks_for(question: str) -> Kind | None:
     """Return what kind of thing a question asks for, or ``None`` if its words do not tell."""
     return next((kind for pattern, kind in _ASKS if pattern.search(question)), None)
+
+
+def focus_of(question: str) -> frozenset[str]:
+    """Return the terms of the first word after the question word that says what about: what an answer to "which
+    companies ...?" or "who chairs ...?" is, or does. Empty where there is none.
+
+    The question focus of Moldovan et al., "The Structure and Performance of an Open-Domain Question Answering System"
+    (ACL 2000).
+    """
+    asked = _FOCUS.match(question)
+    words = (frozenset(terms_of(word)) for word in (words_of(asked[1]) if asked else ()))
+    return next((terms for terms in words if terms - ASKING_TERMS - _ANYBODY), frozenset())
 
 
 def holds(sentence: str, kind: Kind) -> bool:

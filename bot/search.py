@@ -48,7 +48,7 @@ _WEIGHTS = np.array(
 MARK_WORD_WEIGHT = 0.03
 MARK_KIND_WEIGHTS: dict[Kind, float] = {
     "contact": 0.3, "sum": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "country": 0.3,
-    "place": 0.1, "name": 0.1, "reason": 0.1,
+    "time": 0.1, "place": 0.1, "name": 0.1, "reason": 0.1,
 }  # fmt: skip
 
 #: What a passage gains whose marked sentence holds the kind of thing that is asked for, where that is plain to tell;

@@ -53,7 +53,7 @@ from bot.passages import SPLITTER_VERSION
 from bot.scratch import scratch_folder
 from bot.store import Content, Documents, Mapped, Passages, array
 from bot.types import Document, Encoder, Passage
-from bot.vectors import IndexChoice, SentenceVectors, Vectors, open_vectors
+from bot.vectors import IndexChoice, SentenceVectors, Vectors, likeness, open_vectors
 from bot.vocabulary import Vocabulary
 
 #: Raise it when the files or their meaning change.
@@ -138,7 +138,8 @@ class Snapshot:
 
     Rows ``sentence_rows[i]`` to ``sentence_rows[i + 1]`` of ``sentence_vectors`` stand for the sentences of
     ``passages[i]``. ``rows`` holds the rows of each document's passages, in reading order; ``document_rows[i]`` the
-    first row of the document of ``passages[i]`` and the first row after it.
+    first row of the document of ``passages[i]`` and the first row after it. ``likeness`` is how alike the passages are,
+    0 to 1.
     """
 
     id: str
@@ -146,6 +147,7 @@ class Snapshot:
     documents: Documents
     passages: Passages
     vectors: Vectors
+    likeness: float
     sentence_vectors: SentenceVectors
     sentence_rows: npt.NDArray[np.int64]
     rows: Mapping[str, range]
@@ -341,6 +343,7 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
         documents=documents,
         passages=passages,
         vectors=vectors,
+        likeness=likeness(vectors),
         sentence_vectors=sentence_vectors,
         sentence_rows=passages.sentence_rows,
         rows=rows,

@@ -29,17 +29,29 @@ from bot.calibrate import (
     recalibrate,
     save_calibration,
 )
-from bot.confidence import SIGNALS, Calibration, Signals, shipped_calibration
+from bot.confidence import WEIGHED, Calibration, Signals, shipped_calibration
 from bot.engine import Bot
 from bot.errors import CalibrationError
 
 Floats = npt.NDArray[np.float64]
 
 SHIPPED = shipped_calibration()
-NAMES = (*SIGNALS, "constant")
-NOTHING = Calibration(dict.fromkeys(NAMES, 0.0), 0.35, 0.5)
+SIGNALS = tuple(Signals.__dataclass_fields__)
+NOTHING = Calibration(dict.fromkeys(WEIGHED, 0.0), dict.fromkeys(WEIGHED, 0.0), 0.35, 0.5)
+
+
+def with_weights(weights: Sequence[float] | Floats) -> Calibration:
+    """The calibration that has these weights: those of mixed passages, then those of passages that are alike."""
+    mixed, alike = (dict(zip(WEIGHED, map(float, half), strict=True)) for half in np.split(np.asarray(weights), 2))
+    return Calibration(mixed, alike, 0.35, 0.5)
+
+
+def weights_of(calibration: Calibration) -> Floats:
+    return np.array([weights[name] for weights in (calibration.mixed, calibration.alike) for name in WEIGHED])
+
+
 #: The other way round from what is shipped.
-CONTRARY = Calibration({name: -weight for name, weight in SHIPPED.weights.items()}, 0.35, 0.5)
+CONTRARY = with_weights(-weights_of(SHIPPED))
 
 
 def drawn(count: int, seed: int, truth: Calibration = SHIPPED, *, certain: bool = False) -> list[Example]:
@@ -48,32 +60,34 @@ def drawn(count: int, seed: int, truth: Calibration = SHIPPED, *, certain: bool 
     found = []
     for number in range(count):
         signals = Signals(**{name: float(chance.uniform(-0.1, 1)) for name in SIGNALS})
+        signals = replace(signals, likeness=float(chance.uniform(0, 0.7)))
         sure = truth.confidence(signals)
         found.append(Example(f"question {number}", signals, bool(sure > (0.5 if certain else chance.uniform()))))
     return found
 
 
-def table(examples: Sequence[Example]) -> tuple[Floats, Floats, Floats]:
-    rows = np.array([[*(getattr(example.signals, name) for name in SIGNALS), 1.0] for example in examples])
-    labels = np.array([float(example.answerable) for example in examples])
-    return rows, labels, np.array([example.weight for example in examples])
-
-
-def weights_of(calibration: Calibration) -> Floats:
-    return np.array([calibration.weights[name] for name in NAMES])
+def table(examples: Sequence[Example]) -> tuple[Floats, Floats]:
+    rows = []
+    for example in examples:
+        own = [*(getattr(example.signals, name) for name in WEIGHED[:-1]), 1.0]
+        alike = example.signals.likeness
+        rows.append([(1 - alike) * value for value in own] + [alike * value for value in own])
+    return np.array(rows), np.array([float(example.answerable) for example in examples])
 
 
 def pulls(rows: Floats) -> Floats:
-    return np.append(rows[:, :-1].var(axis=0), 0.1)
+    found: Floats = rows.var(axis=0)
+    found[[len(WEIGHED) - 1, -1]] = 0.1
+    return found
 
 
 def by_scipy(examples: Sequence[Example], start: Calibration, pull: float) -> Floats:
-    rows, labels, counts = table(examples)
+    rows, labels = table(examples)
     before = weights_of(start)
 
     def loss(weights: Floats) -> float:
         raw = rows @ weights
-        surprise = counts @ (np.logaddexp(0, raw) - labels * raw)
+        surprise = (np.logaddexp(0, raw) - labels * raw).sum()
         return float(surprise + pull / 2 * pulls(rows) @ (weights - before) ** 2)
 
     found: Floats = minimize(
@@ -88,11 +102,11 @@ def by_scipy(examples: Sequence[Example], start: Calibration, pull: float) -> Fl
 @pytest.mark.parametrize("pull", [0.3, 1.0, 5.0])
 @pytest.mark.parametrize("count", [30, 300])
 def test_a_fit_from_nothing_is_that_of_scikit_learn(count: int, pull: float) -> None:
-    examples = [replace(one, weight=0.4 if number % 3 else 1.0) for number, one in enumerate(drawn(count, count))]
-    rows, labels, counts = table(examples)
+    examples = drawn(count, count)
+    rows, labels = table(examples)
     scale = np.sqrt(pulls(rows))
     learner = LogisticRegression(C=1 / pull, fit_intercept=False, tol=1e-10, max_iter=10_000)
-    learner.fit(rows / scale, labels, sample_weight=counts)
+    learner.fit(rows / scale, labels)
     assert weights_of(fit(examples, NOTHING, pull)) == pytest.approx(learner.coef_[0] / scale, abs=2e-3)
 
 
@@ -113,11 +127,16 @@ def test_a_fit_to_questions_that_say_the_opposite_makes_the_penalised_loss_least
 
 def test_signals_that_never_change_keep_their_weight() -> None:
     examples = [replace(one, signals=replace(one.signals, lacks_kind=0.0)) for one in drawn(60, 1)]
-    assert fit(examples, SHIPPED).weights["lacks_kind"] == SHIPPED.weights["lacks_kind"]
+    fitted = fit(examples, SHIPPED)
+    assert (fitted.mixed["lacks_kind"], fitted.alike["lacks_kind"]) == (
+        SHIPPED.mixed["lacks_kind"],
+        SHIPPED.alike["lacks_kind"],
+    )
 
 
 def test_with_few_questions_weights_stay_near_and_with_many_they_go_where_these_lead() -> None:
-    truth = Calibration({**SHIPPED.weights, "passage": -3.0, "sentence": 0.0, "constant": -1.0}, 0.35, 0.5)
+    other = {"passage": -3.0, "sentence": 0.0, "constant": -1.0}
+    truth = replace(SHIPPED, mixed={**SHIPPED.mixed, **other}, alike={**SHIPPED.alike, **other})
     way = weights_of(truth) - weights_of(SHIPPED)
     gone = [
         float((weights_of(fit(drawn(count, 5, truth), SHIPPED)) - weights_of(SHIPPED)) @ way / (way @ way))
@@ -125,7 +144,9 @@ def test_with_few_questions_weights_stay_near_and_with_many_they_go_where_these_
     ]
     assert 0 < gone[0] < 0.5 < gone[1] < gone[2]
     assert gone[2] == pytest.approx(1, abs=0.1)
-    assert weights_of(fit(drawn(10_000, 5, truth), SHIPPED)) == pytest.approx(weights_of(truth), abs=0.5)
+    fitted = fit(drawn(10_000, 5, truth), SHIPPED)
+    for example in drawn(200, 6):
+        assert fitted.confidence(example.signals) == pytest.approx(truth.confidence(example.signals), abs=0.1)
 
 
 def test_no_question_is_judged_by_weights_that_were_fitted_with_it() -> None:
@@ -240,11 +261,11 @@ def test_it_is_better_only_where_unseen_questions_surprise_less() -> None:
 
 def test_an_example_has_the_signals_that_an_answer_explains(bot: Bot) -> None:
     question = "How fast may a boat go in the harbour?"
-    example = example_of(question, True, bot.snapshot, bot.encoder, weight=0.5)
+    example = example_of(question, True, bot.snapshot, bot.encoder)
     explanation = bot.ask(question, explain=True).explanation
     assert example is not None and explanation is not None
     assert {name: getattr(example.signals, name) for name in SIGNALS} == explanation.signals
-    assert (example.question, example.answerable, example.weight) == (question, True, 0.5)
+    assert (example.question, example.answerable) == (question, True)
 
 
 def test_where_a_list_is_looked_through_there_is_no_example(shipped: Bot) -> None:
@@ -253,7 +274,7 @@ def test_where_a_list_is_looked_through_there_is_no_example(shipped: Bot) -> Non
 
 # --- an operator's own ------------------------------------------------------------------------------------------------
 
-OWN = {"weights": dict(SHIPPED.weights), "unsure_from": 0.2, "answered_from": 0.7}
+OWN = {"mixed": dict(SHIPPED.mixed), "alike": dict(SHIPPED.alike), "unsure_from": 0.2, "answered_from": 0.7}
 
 
 def changed(**more: object) -> bytes:
@@ -261,7 +282,7 @@ def changed(**more: object) -> bytes:
 
 
 def with_weight(value: object, name: str = "margin") -> bytes:
-    return changed(weights={**SHIPPED.weights, name: value})
+    return changed(mixed={**SHIPPED.mixed, name: value})
 
 
 #: What a damaged or hostile file may hold.
@@ -276,13 +297,17 @@ WRONG: dict[str, bytes] = {
     "a list": b"[]",
     "a number": b"5",
     "200,000 lists in each other": b"[" * 200_000,
-    "10 MB of text": b'{"weights": "' + b"x" * 10_000_000 + b'"}',
-    "10 MB of keys": changed(weights={f"key {number}": 1 for number in range(500_000)}),
-    "no thresholds": json.dumps({"weights": OWN["weights"]}).encode(),
+    "10 MB of text": b'{"mixed": "' + b"x" * 10_000_000 + b'"}',
+    "10 MB of keys": changed(alike={f"key {number}": 1 for number in range(500_000)}),
+    "no thresholds": json.dumps({"mixed": OWN["mixed"], "alike": OWN["alike"]}).encode(),
     "no weights": b'{"unsure_from": 0.3, "answered_from": 0.5}',
-    "a weight too few": changed(weights={name: 1.0 for name in SIGNALS}),
+    "one set of weights": json.dumps({name: value for name, value in OWN.items() if name != "alike"}).encode(),
+    "weights as they were once": json.dumps(
+        {"weights": OWN["mixed"], "unsure_from": 0.2, "answered_from": 0.7}
+    ).encode(),
+    "a weight too few": changed(alike={name: 1.0 for name in WEIGHED[:-1]}),
     "a weight too many": with_weight(1.0, "bm25"),
-    "another weight": changed(weights={("other" if name == "margin" else name): 1.0 for name in NAMES}),
+    "another weight": changed(alike={("other" if name == "margin" else name): 1.0 for name in WEIGHED}),
     "a weight that is null": with_weight(None),
     "a weight that is a list": with_weight([1.0]),
     "a weight that is text": with_weight("many"),
@@ -317,13 +342,15 @@ def test_a_folder_of_that_name_is_refused_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [1e3, 1e300, -1e3, -1e300])
 def test_a_huge_weight_is_refused_or_still_gives_a_probability(tmp_path: Path, size: float) -> None:
-    (tmp_path / "calibration.json").write_bytes(changed(weights={name: size for name in NAMES}))
+    (tmp_path / "calibration.json").write_bytes(
+        changed(mixed=dict.fromkeys(WEIGHED, size), alike=dict.fromkeys(WEIGHED, size))
+    )
     try:
         found = load_calibration(tmp_path)
     except CalibrationError:
         return
     for value in (-1.0, 0.0, 0.5, 1.0):
-        signals = Signals(**dict.fromkeys(SIGNALS, value))
+        signals = Signals(**{**dict.fromkeys(SIGNALS, value), "likeness": 0.4})
         assert 0 <= found.confidence(signals) <= 1
         assert 0 <= found.confidence(replace(signals, passage=-value)) <= 1
 
@@ -333,7 +360,7 @@ def test_without_a_file_the_shipped_weights_are_in_use(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_comes_back_and_leaves_nothing_else(tmp_path: Path) -> None:
-    own = Calibration(SHIPPED.weights, 0.2, 0.7)
+    own = replace(SHIPPED, unsure_from=0.2, answered_from=0.7)
     for kept in (own, fit(drawn(50, 2), own)):
         save_calibration(kept, tmp_path)
         assert load_calibration(tmp_path) == kept

@@ -499,7 +499,9 @@ def test_calibrate_keeps_what_is_better_and_ask_and_serve_use_it(
     assert abs(after - before) > 0.001
     reply = json.loads(run("ask", QUESTION, "--index", copied, "--json", "--explain").out)
     signals = {**reply["explanation"]["signals"], "constant": 1.0}
-    exponent = sum(weight * signals[name] for name, weight in own["weights"].items())
+    alike = signals["likeness"]
+    both = ((own["mixed"], 1 - alike), (own["alike"], alike))
+    exponent = sum(share * weight * signals[name] for weights, share in both for name, weight in weights.items())
     assert after == pytest.approx(1 / (1 + math.exp(-exponent)))
     settings = load_settings(corpus=island.corpus, index=copied)
     with TestClient(create_app(lambda: open_bot(settings), settings)) as client:
@@ -547,14 +549,15 @@ def test_calibrate_says_in_one_line_what_is_wrong_with_the_file(
     assert_one_line(run("calibrate", path, "--index", tmp_path / "none"), 1, "run `signpost index` first")
 
 
-GOOD = {"weights": dict(shipped_calibration().weights), "unsure_from": 0.2, "answered_from": 0.7}
+MIXED, ALIKE = dict(shipped_calibration().mixed), dict(shipped_calibration().alike)
+GOOD = {"mixed": MIXED, "alike": ALIKE, "unsure_from": 0.2, "answered_from": 0.7}
 DAMAGED: dict[str, str | None] = {
     "a folder": None,
     "no JSON": "weights = 1",
-    "wrong keys": json.dumps({**GOOD, "weights": {"bm25": 1.0}}),
-    "NaN": json.dumps({**GOOD, "weights": {**shipped_calibration().weights, "margin": math.nan}}),
+    "wrong keys": json.dumps({**GOOD, "alike": {"bm25": 1.0}}),
+    "NaN": json.dumps({**GOOD, "mixed": {**MIXED, "margin": math.nan}}),
     "a huge number": json.dumps(GOOD).replace("0.7", "1e400"),
-    "a huge weight": json.dumps({**GOOD, "weights": {**shipped_calibration().weights, "constant": -1e300}}),
+    "a huge weight": json.dumps({**GOOD, "alike": {**ALIKE, "constant": -1e300}}),
     "out of range": json.dumps({**GOOD, "answered_from": 7}),
     "crossed": json.dumps({**GOOD, "answered_from": 0.1}),
     "10 MB": "x" * 10_000_000,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.confidence import JUDGED, SIGNALS, Calibration, Signals, judge, shipped_calibration, signals_of
+from bot.confidence import JUDGED, WEIGHED, Calibration, Signals, judge, shipped_calibration, signals_of
 from bot.documents import read_corpus
 from bot.engine import Bot, build_index, open_bot
 from bot.lexical import terms_of
@@ -24,7 +24,8 @@ from bot.types import Encoder
 from tests.conftest import FILES, REPOSITORY, write_files
 
 unit = st.floats(0, 1)
-some_signals = st.builds(Signals, **dict.fromkeys(SIGNALS, unit))
+SIGNALS = tuple(Signals.__dataclass_fields__)
+some_signals = st.builds(Signals, **{**dict.fromkeys(SIGNALS, unit), "likeness": st.floats(0, 0.7)})
 SHIPPED = shipped_calibration()
 NEAR_MISSES = (REPOSITORY / "tests" / "evaluation" / "near_misses.txt").read_text(encoding="utf-8").splitlines()
 
@@ -48,30 +49,59 @@ def signals_to(bot: Bot, question: str) -> Signals:
 # --- the model --------------------------------------------------------------------------------------------------------
 
 
-@given(some_signals)
+@given(some_signals.filter(lambda signals: signals.likeness > 0.1))
 def test_confidence_is_a_probability_that_falls_when_what_is_asked_for_is_lacking(signals: Signals) -> None:
     sure = SHIPPED.confidence(replace(signals, lacks_kind=0.0))
     lacking = SHIPPED.confidence(replace(signals, lacks_kind=1.0))
     assert 0 <= lacking < sure <= 1
 
 
+@pytest.mark.parametrize("likeness", [0.0, 0.14, 0.35, 0.5, 0.7])
+def test_whatever_the_corpus_what_is_nearer_is_surer(likeness: float) -> None:
+    """And what the marked sentence is nearer to, and of which the passage holds more of what is asked."""
+    middling = Signals(**{**dict.fromkeys(SIGNALS, 0.4), "likeness": likeness})
+    for name in ("passage", "sentence", "asked_covered"):
+        low, high = (SHIPPED.confidence(replace(middling, **{name: value})) for value in (0.2, 0.6))
+        assert low < high, name
+
+
+def evidence(calibration: Calibration, signals: Signals) -> float:
+    """What the logistic function is taken of."""
+    values = {**{name: getattr(signals, name) for name in WEIGHED[:-1]}, "constant": 1.0}
+    mixed, alike = (
+        math.fsum(weights[name] * values[name] for name in WEIGHED)
+        for weights in (calibration.mixed, calibration.alike)
+    )
+    return mixed + signals.likeness * (alike - mixed)
+
+
 @given(some_signals)
 def test_confidence_is_the_logistic_function_of_the_weighted_signals(signals: Signals) -> None:
-    exponent = SHIPPED.weights["constant"] + sum(SHIPPED.weights[name] * getattr(signals, name) for name in SIGNALS)
-    assert math.isclose(SHIPPED.confidence(signals), (1 + math.tanh(exponent / 2)) / 2, abs_tol=1e-12)
+    assert math.isclose(SHIPPED.confidence(signals), (1 + math.tanh(evidence(SHIPPED, signals) / 2)) / 2, abs_tol=1e-12)
+
+
+@given(some_signals)
+def test_where_passages_are_mixed_only_the_one_set_of_weights_counts_and_where_alike_only_the_other(
+    signals: Signals,
+) -> None:
+    nothing = dict.fromkeys(WEIGHED, 0.0)
+    for likeness, one_set in ((0.0, replace(SHIPPED, alike=nothing)), (1.0, replace(SHIPPED, mixed=nothing))):
+        there = replace(signals, likeness=likeness)
+        assert one_set.confidence(there) == pytest.approx(SHIPPED.confidence(there))
 
 
 @pytest.mark.parametrize("size", [1e2, 1e4, 1e300, -1e2, -1e4, -1e300])
 def test_extreme_signals_do_not_overflow(size: float) -> None:
-    for name in SIGNALS:
+    for name in WEIGHED[:-1]:
         signals = Signals(**{**dict.fromkeys(SIGNALS, 0.0), name: size})
-        exponent = size * SHIPPED.weights[name] + SHIPPED.weights["constant"]
+        exponent = size * SHIPPED.mixed[name] + SHIPPED.mixed["constant"]
         assert SHIPPED.confidence(signals) == pytest.approx((1 + math.tanh(exponent / 2)) / 2, abs=1e-9)
 
 
 def test_every_weight_belongs_to_a_signal() -> None:
-    assert set(SHIPPED.weights) == {*Signals.__dataclass_fields__, "constant"}
-    assert all(math.isfinite(weight) for weight in SHIPPED.weights.values())
+    for weights in (SHIPPED.mixed, SHIPPED.alike):
+        assert set(weights) == {*Signals.__dataclass_fields__, "constant"} - {"likeness"}
+        assert all(math.isfinite(weight) for weight in weights.values())
 
 
 def test_the_thresholds_leave_room_between_not_found_and_answered() -> None:
@@ -80,7 +110,7 @@ def test_the_thresholds_leave_room_between_not_found_and_answered() -> None:
 
 @pytest.mark.parametrize("low, high", [(0.35, 0.5), (0.1, 0.9), (0.5, 0.5), (0.001, 1.0)])
 def test_the_status_changes_at_each_threshold_and_not_before(low: float, high: float) -> None:
-    calibration = Calibration(SHIPPED.weights, low, high)
+    calibration = replace(SHIPPED, unsure_from=low, answered_from=high)
     assert calibration.status(high) == "answered"
     assert calibration.status(1.0) == "answered"
     if low < high:
@@ -94,22 +124,24 @@ def test_the_status_changes_at_each_threshold_and_not_before(low: float, high: f
 @pytest.mark.parametrize("low, high", [(-0.1, 0.5), (0.6, 0.5), (0.4, 1.1), (math.nan, 0.5), (0.3, math.nan)])
 def test_thresholds_out_of_range_or_crossed_are_refused(low: float, high: float) -> None:
     with pytest.raises(ValueError, match="two thresholds between 0 and 1"):
-        Calibration(SHIPPED.weights, low, high)
+        replace(SHIPPED, unsure_from=low, answered_from=high)
 
 
 @pytest.mark.parametrize(
     "weights",
     [
         {},
-        {name: 1.0 for name in SIGNALS},
-        {**SHIPPED.weights, "bm25": 1.0},
-        *({**SHIPPED.weights, "margin": wrong} for wrong in (math.nan, math.inf, -math.inf)),
+        {name: 1.0 for name in WEIGHED[:-1]},
+        {**SHIPPED.mixed, "bm25": 1.0},
+        {**SHIPPED.mixed, "likeness": 1.0},
+        *({**SHIPPED.mixed, "margin": wrong} for wrong in (math.nan, math.inf, -math.inf)),
     ],
-    ids=["none", "no constant", "one more", "NaN", "infinite", "minus infinite"],
+    ids=["none", "no constant", "one more", "likeness", "NaN", "infinite", "minus infinite"],
 )
 def test_weights_that_are_not_one_number_for_each_signal_are_refused(weights: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="a weight for each signal"):
-        Calibration(weights, 0.35, 0.5)
+    for mixed, alike in ((weights, SHIPPED.alike), (SHIPPED.mixed, weights)):
+        with pytest.raises(ValueError, match="a weight for each signal"):
+            Calibration(mixed, alike, 0.35, 0.5)
 
 
 # --- the signals ------------------------------------------------------------------------------------------------------
@@ -123,6 +155,16 @@ QUESTIONS: dict[str, tuple[set[str], bool | None]] = {
     "Does the ferry sail in winter?": ({"ferry", "sail", "winter"}, None),
     "In which year do puffins breed on the cliffs?": ({"year", "puffins", "breed", "cliffs"}, False),
 }  # fmt: skip
+
+
+#: The word of a question that its answer is, where one says so.
+FOCUS = {
+    "How many moorings are there for visitors?": "moorings",
+    "How many of the 42 moorings are free?": "42",
+    "What does a return ticket cost?": "return",
+    "Which puffins breed on the cliffs?": "puffins",
+    "In which year do puffins breed on the cliffs?": "puffins",
+}
 
 
 @pytest.fixture(scope="module")
@@ -160,23 +202,28 @@ def test_every_signal_is_what_plain_arithmetic_says(either: Bot, question: str) 
     vector = either.encoder.encode_question(question)[0]
     texts = [contexts[passages.index(hit.passage)] + hit.passage.text for hit in hits[:6]]
     marked = first.passage.sentence_text(first.best_sentence)
-    near = range(max(0, first.best_sentence - 1), min(len(first.passage.sentences), first.best_sentence + 2))
     topic = set(terms_of(contexts[passages.index(first.passage)]))
-    around = topic | {term for number in near for term in terms_of(first.passage.sentence_text(number))}
+    said = topic | set(terms_of(first.passage.text))
     about = asked - topic - {"year"}  # what kind of thing is asked for, not what about
     lacking = about - set(terms_of(first.passage.text))
     others = [hit.scores.total for hit in hits[1:6]]
 
     signals = signals_to(either, question)
     assert signals.passage == pytest.approx(max(either.encoder.encode_passages(texts) @ vector), abs=0.01)
-    assert signals.sentence == pytest.approx(float(either.encoder.encode_passages([marked])[0] @ vector), abs=0.01)
+    assert signals.around == first.scores.around_passage
+    of_marked = float(either.encoder.encode_passages([marked])[0] @ vector)
+    assert signals.sentence == pytest.approx(min(of_marked, 0.6), abs=0.01)
+    assert signals.likeness == min(either.snapshot.likeness, 0.7)
     assert signals.margin == pytest.approx(first.scores.total - sum(others) / len(others))
-    assert signals.covered == pytest.approx(sum(map(idf, asked & around)) / whole)
+    assert signals.covered == pytest.approx(sum(map(idf, asked & said)) / whole)
     assert signals.asked_covered == pytest.approx(
         1 - sum(map(idf, lacking)) / sum(map(idf, about)) if about else 1.0, abs=1e-9
     )
     assert (signals.asked_missing == 0) == (not lacking)
     assert signals.lacks_kind == float(holds is False)
+    first_asked = FOCUS.get(question)
+    in_sight = topic | set(terms_of(marked))
+    assert signals.lacks_focus == float(first_asked is not None and not set(terms_of(first_asked)) & in_sight)
 
 
 def test_what_is_lacking_counts_in_words_as_rare_as_any(bot: Bot) -> None:
@@ -222,7 +269,7 @@ def test_a_list_is_read_with_the_sentence_that_introduces_it(tmp_path: Path) -> 
     query = understand(question, boats.snapshot, boats.encoder)
     first = search(query, boats.snapshot, boats.encoder)[0]
     assert first.passage.sentence_text(first.best_sentence).endswith(":")
-    assert signals_of(query, [first], boats.snapshot).holds_kind == 1
+    assert signals_of(query, [first], boats.snapshot).lacks_kind == 0
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------------
@@ -242,7 +289,7 @@ def test_the_confidence_does_not_depend_on_how_many_passages_are_shown(shipped: 
 
 
 def test_a_foreign_question_is_never_answered_however_sure(shipped: Bot) -> None:
-    sure = Calibration({**SHIPPED.weights, "constant": 20.0}, 0.35, 0.5)
+    sure = replace(SHIPPED, mixed={**SHIPPED.mixed, "constant": 60.0}, alike={**SHIPPED.alike, "constant": 60.0})
     for question, language in (
         ("Wie viele Hotlines hat INHOPE?", "de"),
         ("كم عدد الخطوط الساخنة في INHOPE؟", "ar"),

@@ -72,8 +72,8 @@ def test_a_question_that_leans_is_answered_about_what_came_before(
     assert answer.question == question
     assert answer.borrowed == borrowed
     assert answer.quote is not None and quoted in answer.quote.text
-    assert answer.status == "answered"
-    assert answer.confidence > shipped.ask(question).confidence
+    # "belongs" is asked for and not said
+    assert answer.status == ("unsure" if "belongs" in question else "answered")
 
 
 @pytest.mark.parametrize("question", ["and who chairs it?", "who are its members?"])

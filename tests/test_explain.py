@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from bot.confidence import JUDGED, Calibration, signals_of
+from bot.confidence import JUDGED, signals_of
 from bot.engine import Bot
 from bot.query import understand
 from bot.search import search
@@ -71,7 +71,7 @@ def test_the_signals_are_those_of_the_hits_whatever_is_shown(bot: Bot, question:
 
 @pytest.mark.parametrize("low, high", [(0.35, 0.5), (0.21, 0.999), (0.998, 0.9991), (0.001, 0.001)])
 def test_the_first_reason_names_the_thresholds_that_are_in_use(bot: Bot, low: float, high: float) -> None:
-    other = replace(bot, calibration=Calibration(bot.calibration.weights, low, high))
+    other = replace(bot, calibration=replace(bot.calibration, unsure_from=low, answered_from=high))
     answer = other.ask(ANSWERED, explain=True)
     assert answer.explanation is not None
     first = answer.explanation.reasons[0]

@@ -7,19 +7,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.lexical import terms_of
-from bot.question import Kind, asks_for, holds, holds_besides
+from bot.question import Kind, asks_for, focus_of, holds, holds_besides
 
 
 @pytest.mark.parametrize(
     ("question", "kind"),
     [
         ("How many moorings are there?", "number"),
-        ("how MUCH is a return ticket", "number"),
+        ("how MUCH is a return ticket", "sum"),
         ("What is the number of moorings?", "number"),
         ("What percentage of boats is wooden?", "number"),
         ("When did the harbour open?", "date"),
         ("In what year did the harbour open?", "date"),
-        ("Which day is the market held on?", "date"),
+        ("Which day is the market held on?", "time"),
+        ("when does the bath open in summer", "time"),
+        ("From what time may I moor?", "time"),
+        ("until when", "time"),
+        ("What may I carry when sailing alone?", None),
+        ("How old must a skipper be?", "number"),
+        ("how far out may I row", "number"),
+        ("How long ago was the pier built?", "date"),
+        ("max length of a boat in the harbour", "number"),
+        ("What is the phone number of the harbour office?", "contact"),
+        ("harbour office e-mail", "contact"),
+        ("May I use my own phone on board?", None),
+        ("I lost the phone with the tickets. What now?", None),
+        ("How do I turn off e-mail reminders?", None),
+        ("is the shuttle boat free", "sum"),
         ("How recently was the lamp cleaned?", "date"),
         ("How often does the ferry sail?", "frequency"),
         ("How many times a week does the ferry sail?", "frequency"),
@@ -61,6 +75,13 @@ def test_a_question_asks_for_one_kind_of_thing_or_none_that_its_words_tell(quest
         ("It opened on 3 March.", "date"),
         ("It opened on March 3.", "date"),
         ("Last updated: 04/03/2024", "date"),
+        ("It opened on the 12th.", "date"),
+        ("It opens at 9:30.", "time"),
+        ("It opens at 9 am.", "time"),
+        ("On Wednesdays the market is held.", "time"),
+        ("It is closed in winter.", "time"),
+        ("Answers come within five working days.", "time"),
+        ("Fees are due on the last day of the month.", "time"),
         ("It sails twice a day.", "frequency"),
         ("The board meets annually.", "frequency"),
         ("The members meet three times in summer.", "frequency"),
@@ -81,6 +102,29 @@ def test_a_sentence_that_holds_what_is_asked_for_is_recognised(sentence: str, ki
 
 
 @pytest.mark.parametrize(
+    ("question", "word"),
+    [
+        ("Which companies paid for the pier?", "companies"),
+        ("What boats lie there?", "boats"),
+        ("Who chairs the harbour board?", "chairs"),
+        ("who is the head of the harbour office", "head"),
+        ("How many puffins are there?", "puffins"),
+        ("And in which towns are there piers?", "towns"),
+        ("What is the main aim of the board?", "board"),  # the words before it say what kind of thing, not what about
+        ("What types of fish are sold?", "fish"),
+        ("Whose boat is this?", None),  # the answer is its owner, no boat
+        ("When was the pier built?", None),
+        ("Is there a list of which boats are in?", None),
+        ("What is it?", None),
+        ("who", None),
+        ("", None),
+    ],
+)
+def test_what_the_answer_is_or_does_is_the_first_word_that_says_what_about(question: str, word: str | None) -> None:
+    assert focus_of(question) == frozenset(terms_of(word or ""))
+
+
+@pytest.mark.parametrize(
     ("sentence", "kind"),
     [
         ("Boats help one another.", "number"),
@@ -93,6 +137,8 @@ def test_a_sentence_that_holds_what_is_asked_for_is_recognised(sentence: str, ki
         ("You may go in.", "date"),
         ("In March the lamp is cleaned.", "date"),  # a month, but which?
         ("The number is 0800 1111.", "date"),
+        ("Boats lie at the pier.", "time"),
+        ("There are 42 moorings.", "time"),
         ("Everybody may come.", "frequency"),
         ("It sails from the pier.", "frequency"),
         ("Boats lie at the pier.", "name"),

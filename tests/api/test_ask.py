@@ -167,10 +167,15 @@ def test_explain_adds_scores_and_reasons_and_changes_nothing_else(client: TestCl
     assert plain.pop("explanation") is None
     assert len(explanation["matched"]) == len(explained["passages"])
     assert {"boat", "harbour"} <= set(explanation["matched"][0]) <= {"fast", "boat", "go", "harbour"}
-    weights = bot.calibration.weights
-    exponent = weights["constant"] + sum(weights[name] * value for name, value in explanation["signals"].items())
+    signals = {**explanation["signals"], "constant": 1.0}
+    alike = signals.pop("likeness")
+    assert alike == pytest.approx(min(bot.snapshot.likeness, 0.7))
+    mixed_and_alike = (bot.calibration.mixed, 1 - alike), (bot.calibration.alike, alike)
+    exponent = sum(
+        share * weights[name] * value for weights, share in mixed_and_alike for name, value in signals.items()
+    )
     assert 1 / (1 + math.exp(-exponent)) == pytest.approx(explained["confidence"])
-    assert set(explanation["signals"]) == set(weights) - {"constant"}
+    assert set(signals) == set(bot.calibration.mixed) == set(bot.calibration.alike)
     assert f"at least {bot.calibration.answered_from}" in explanation["reasons"][0]
     assert plain.pop("took_ms") >= 0
     assert explained.pop("took_ms") >= 0
