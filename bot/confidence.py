@@ -95,8 +95,8 @@ class Calibration:
     """Weights by the names that ``WEIGHED`` holds, and the two thresholds.
 
     ``mixed`` are the weights where passages have nothing in common, ``alike`` those where all say the same; each counts
-    as much as the likeness says. Below ``unsure_from`` nothing is quoted; from ``answered_from`` on the
-    quote is given as the answer; between them it is given with a request to check it.
+    as much as the likeness says. Below ``unsure_from`` nothing is quoted; from ``answered_from`` on the quote is given
+    as the answer; between them it is given with a request to check it.
     """
 
     mixed: Mapping[str, float]

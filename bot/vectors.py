@@ -227,8 +227,10 @@ def _brought_up_to_date(before: Before, rows: npt.NDArray[np.float16], factory: 
         return None
     # not its clone, which may look into the same, mapped memory
     index: Any = faiss.deserialize_index(faiss.serialize_index(before.vectors.index))
+    if not isinstance(index, faiss.IndexIVFPQFastScan):  # whatever its manifest says
+        return None
     index.remove_ids(faiss.IDSelectorBatch(gone))
-    cells = index.invlists
+    cells: Any = index.invlists
     for number in range(index.nlist):
         if size := cells.list_size(number):
             numbers = faiss.rev_swig_ptr(cells.get_ids(number), size)

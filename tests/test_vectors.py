@@ -438,6 +438,17 @@ def test_an_index_that_is_named_is_built_as_ever(before: tuple[Embeddings, Vecto
     assert (choice.factory, index.ntotal) == (factory, len(rows))
 
 
+def test_an_index_that_is_another_than_it_says_is_not_taken_over(before: tuple[Embeddings, Vectors]) -> None:
+    rows, old = before
+    stored, sentences = rows.astype(np.float16), in_eight_bits(moved(rows))
+    other, _ = build_index(stored, sentences, "IVF64,SQ8")
+    index, choice = build_index(
+        stored, sentences, before=Before(Vectors(other, old.stored, old.choice), np.arange(len(rows)))
+    )
+    assert (choice.factory, index.ntotal) == (old.choice.factory, len(rows))
+    assert isinstance(index, type(old.index))
+
+
 def test_numbers_of_rows_that_never_were_do_no_harm(before: tuple[Embeddings, Vectors]) -> None:
     """As in a snapshot that somebody has made up."""
     rows, old = before
