@@ -201,7 +201,7 @@ def test_the_weights_decide_and_then_the_order(wanted: list[tuple[str, str, int]
 #: Found, found with doubts, not found, misspelt, in another language: what the small corpus makes of them.
 QUESTIONS = (
     "How fast may a boat go in the harbour?",
-    "Who was counted by the keeper?",
+    "What did the keeper count?",
     "Did Zelda win the zorbing championship in Patagonia?",
     "How many morings are there for visiters?",
     "Wie viele Liegeplätze gibt es für Besucher im Hafen?",
