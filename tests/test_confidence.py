@@ -249,6 +249,12 @@ def test_a_number_of_the_question_is_not_the_number_it_asks_for(bot: Bot, questi
     assert signals_to(bot, question).lacks_kind == lacks
 
 
+@pytest.mark.parametrize(("asked", "lacks"), [("boats", 0), ("rules", 0), ("signs", 1)])
+def test_what_the_answer_is_stands_in_the_marked_sentence_or_in_the_title(bot: Bot, asked: str, lacks: float) -> None:
+    """ "Boats may go at most 5 knots inside the harbour", under "Harbour rules"."""
+    assert signals_to(bot, f"Which {asked} may go at most 5 knots inside the harbour?").lacks_focus == lacks
+
+
 def test_a_question_for_a_number_lacks_it_where_no_sentence_holds_one(shipped: Bot) -> None:
     assert signals_to(shipped, "How many hotlines does INHOPE have?").lacks_kind == 0
     assert signals_to(shipped, "What is the phone number of INHOPE?").lacks_kind == 1

@@ -112,6 +112,7 @@ def test_a_sentence_that_holds_what_is_asked_for_is_recognised(sentence: str, ki
         ("And in which towns are there piers?", "towns"),
         ("What is the main aim of the board?", "board"),  # the words before it say what kind of thing, not what about
         ("What types of fish are sold?", "fish"),
+        ("Which body runs the pier?", "runs"),  # the body is named, not called one
         ("Whose boat is this?", None),  # the answer is its owner, no boat
         ("When was the pier built?", None),
         ("Is there a list of which boats are in?", None),
