@@ -207,8 +207,8 @@ def build_index(settings: Settings, progress: Callable[[int], Progress] | None =
         snapshot = _current(settings, encoder) if encoder else None
         corpus = read_corpus(settings.corpus, snapshot.documents if snapshot else None, readers)
     encoder = encoder or load_encoder(settings, sample=_stretches(corpus))
-    built = snapshot is None or not _is_of(snapshot, corpus, settings)
-    if snapshot is None or built:
+    if snapshot is None or not _is_of(snapshot, corpus, settings):
+        opened = None
         name = publish(
             corpus.documents,
             encoder,
@@ -218,17 +218,23 @@ def build_index(settings: Settings, progress: Callable[[int], Progress] | None =
             factory=settings.index_factory,
             before=snapshot,
         )
-        snapshot = open_snapshot(settings.index, name, encoder, aim=settings.passage_tokens)
-    bot = Bot(encoder, snapshot, calibration, languages=settings.languages)
+    else:
+        opened, name = snapshot, snapshot.id
     wanted = (*settings.suggestions, *(question for document in corpus.documents for question in document.questions))
+    unanswered: tuple[str, ...] = ()
+    if wanted:  # only to ask them is what was built opened
+        opened = opened or open_snapshot(settings.index, name, encoder, aim=settings.passage_tokens)
+        bot = Bot(encoder, opened, calibration, languages=settings.languages)
+        unanswered = tuple(question for question in wanted if bot.ask(question, top_k=1).status != "answered")
+    manifest = read_manifest(settings.index, name)
     return IndexReport(
-        snapshot=snapshot.id,
-        built=built,
-        documents=len(snapshot.documents),
-        passages=len(snapshot.passages),
+        snapshot=name,
+        built=snapshot is None or name != snapshot.id,
+        documents=manifest.documents,
+        passages=manifest.passages,
         files=corpus.reports,
         complete=corpus.complete,
-        unanswered=tuple(question for question in wanted if bot.ask(question, top_k=1).status != "answered"),
+        unanswered=unanswered,
     )
 
 

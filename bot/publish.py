@@ -121,17 +121,12 @@ def _write(
     with ThreadPoolExecutor(1) as beside:  # the encoder is busy outside of Python
         reading = beside.submit(_read, documents, passages, encoder, before, same, folder / "lexical")
         vectors, sentence_vectors, kept = _vectors(by_id, passages, encoder, progress, before, same)
+        index, choice = build_index(vectors, sentence_vectors, factory, kept)
+        _write_file(folder / "passages.faiss", faiss.serialize_index(index).data)
+        _write_file(folder / "passage_vectors.npy", npy(vectors))
+        _write_file(folder / "sentence_vectors.npy", npy(sentence_vectors))
+        canaries = _canaries(passages, Vectors(index, vectors, choice), encoder)
     readings, vocabulary, order = reading.result()
-    index, choice = build_index(vectors, sentence_vectors, factory, kept)
-    searched = Vectors(index, vectors, choice)
-    canaries = []
-    for row in sorted({round(n) for n in np.linspace(0, len(passages) - 1, min(_CANARIES, len(passages)))}):
-        question = passages[row].sentence_text(0)[:_CANARY_CHARACTERS]
-        canaries.append(Canary(question=question, passage=nearest_row(searched, encoder, question)))
-
-    _write_file(folder / "passages.faiss", faiss.serialize_index(index).data)
-    _write_file(folder / "passage_vectors.npy", npy(vectors))
-    _write_file(folder / "sentence_vectors.npy", npy(sentence_vectors))
     for name, data in stored(documents, passages, readings):
         _write_file(folder / name, data)
     _write_file(folder / "vocabulary.json", VOCABULARY.dump_json(vocabulary))
@@ -160,6 +155,14 @@ def _write(
     _write_file(folder / "manifest.json", data)
     _sync_folder(folder)
     return data
+
+
+def _canaries(passages: Sequence[Passage], vectors: Vectors, encoder: Encoder) -> list[Canary]:
+    questions = (
+        passages[row].sentence_text(0)[:_CANARY_CHARACTERS]
+        for row in sorted({round(n) for n in np.linspace(0, len(passages) - 1, min(_CANARIES, len(passages)))})
+    )
+    return [Canary(question=one, passage=nearest_row(vectors, encoder, one)) for one in questions]
 
 
 def _is_same(before: Snapshot | None, document: Document | None) -> bool:
