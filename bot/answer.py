@@ -16,6 +16,9 @@ from bot.types import Answer, Citation, CitedPassage, Document, Hit, Links, Pass
 #: A text fragment names this many words at each end of the quote; one that is no longer is named whole.
 _FRAGMENT_WORDS = 5
 
+#: Digits of a document's sha256 in a link to it.
+_TOLD = 12
+
 
 def make_answer(
     question: str,
@@ -111,7 +114,7 @@ def cite(passage: Passage, documents: Documents, marked: Span, others: Sequence[
         page=passage.page,
         source=record.source,
         links=Links(
-            viewer=viewer_link(passage.document, Span(passage.start, passage.end), others),
+            viewer=viewer_link(passage.document, record.sha256, Span(passage.start, passage.end), others),
             source=record.source.url,
             source_at_passage=None
             if record.source.url is None
@@ -120,15 +123,17 @@ def cite(passage: Passage, documents: Documents, marked: Span, others: Sequence[
     )
 
 
-def viewer_link(document: str, place: Span, others: Sequence[Span] = ()) -> str:
+def viewer_link(document: str, sha256: str, place: Span, others: Sequence[Span] = ()) -> str:
     """Return the address, on this service, of a stretch of a document.
 
+    :param sha256: of the document; its beginning tells the viewer whether the link is to what it shows.
     :param others: stretches of it that the same answer cites.
     """
     stretch = f"{place.start}-{place.end}"
     also = ",".join(f"{start}-{end}" for start, end in others)
     return (
-        f"/documents/{percent_encode(document, safe='/')}?passage={stretch}{'&also=' if also else ''}{also}#p{stretch}"
+        f"/documents/{percent_encode(document, safe='/')}"
+        f"?passage={stretch}&of={sha256[:_TOLD]}{'&also=' if also else ''}{also}#p{stretch}"
     )
 
 

@@ -18,25 +18,27 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 
+from bot.countries import COUNTRY, COUNTRY_ADJECTIVE
 from bot.lexical import Lexical, quoted_terms, terms_of, words_of
 from bot.passages import context_of
 from bot.query import Query
-from bot.question import ASKING_TERMS, PLAIN_KINDS, focus_of, holds_besides
+from bot.question import ASKING_TERMS, PLAIN_KINDS, asks_whether, focus_of, holds_besides, is_question
 from bot.snapshot import Snapshot
 from bot.types import Hit, Status
 
 #: A list either holds a name or does not; what may be wrong is whether the question asks about that list.
 LOOKUP_CONFIDENCE = 0.9
 
-
 #: Hits that are read: the best, and those after it whose scores are what it stands out from.
 JUDGED = 6
 
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 
 #: Words, each as rare as any, that a passage may lack before more of them tell nothing more.
 _MOST_MISSING = 4.0
@@ -120,6 +122,11 @@ class Calibration:
         evidence = (1 - signals.likeness) * mixed + signals.likeness * alike
         return 1 / (1 + math.exp(-max(-_SUREST, min(_SUREST, evidence))))
 
+    def unsure_at_most(self, confidence: float) -> float:
+        """Return a confidence that is no answer's, and otherwise as high as can be, in hundredths."""
+        least = min(self.unsure_from, math.nextafter(self.answered_from, 0))
+        return min(confidence, max(least, self.answered_from - 0.01))
+
     def status(self, confidence: float) -> Status:
         """Return what an answer of a confidence is called."""
         if confidence < self.unsure_from:
@@ -149,8 +156,9 @@ def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot, calibration: Ca
     """Say how sure it is that the best hits, of which ``JUDGED`` are read, answer the question. No hits, no answer.
 
     A question in a language that the encoder does not know is matched by its names and numbers alone: what is found may
-    be worth a look, and is never given as the answer. Nor is what "and why?" finds, which has no word of its own, nor
-    who chairs something else than what "and who chairs it?" was asked of.
+    be worth a look, and is never given as the answer. Nor is what is said of another country or year than is asked
+    about, what "and why?" finds, which has no word of its own, nor who chairs something else than what "and who chairs
+    it?" was asked of.
     """
     if not hits:
         return Verdict("not_found", 0.0)
@@ -159,9 +167,23 @@ def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot, calibration: Ca
     else:
         signals = signals_of(query, hits, snapshot)
         confidence = calibration.confidence(signals)
+        if _lacks_name(query, hits[0], snapshot):
+            confidence = calibration.unsure_at_most(confidence)
     if query.foreign is not None or (query.leans and (not query.terms.words or _strays(query, hits[0], snapshot))):
-        confidence = min(confidence, math.nextafter(calibration.answered_from, 0))
+        confidence = calibration.unsure_at_most(confidence)
     return Verdict(calibration.status(confidence), confidence, signals)
+
+
+def _lacks_name(query: Query, hit: Hit, snapshot: Snapshot) -> bool:
+    """Whether a question names a country or a year that the passage, its title and its headings do not: what is said of
+    another is no answer. Whether something is so may be answered without naming it."""
+    if asks_whether(query.text):
+        return False
+    title = snapshot.documents.record(hit.passage.document).source.title
+    said = quoted_terms(context_of(title, hit.passage.headings)) | quoted_terms(hit.passage.text)
+    named = [match[0] for match in COUNTRY.finditer(query.text) if not COUNTRY_ADJECTIVE.fullmatch(match[0])]
+    named += _YEAR.findall(query.text)
+    return any(not said.issuperset(terms_of(name)) for name in named)
 
 
 def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals:
@@ -205,9 +227,11 @@ def _strays(query: Query, hit: Hit, snapshot: Snapshot) -> bool:
 
 
 def _marked_with_its_list(hit: Hit) -> str:
-    """The marked sentence, and the first entry of the list that it introduces."""
+    """The marked sentence, the question before it, and the first entry of the list that it introduces."""
     passage, number = hit.passage, hit.best_sentence
     marked = passage.sentence_text(number)
+    if number and is_question(asked := passage.sentence_text(number - 1)):
+        marked = f"{asked} {marked}"
     if marked.endswith(":") and number + 1 < len(passage.sentences):
         return f"{marked} {passage.sentence_text(number + 1)}"
     return marked

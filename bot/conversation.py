@@ -89,6 +89,8 @@ def in_context(
             names = set(terms_of(f"{before.lookup.name} {name['name']}"))
             return replace(instead, borrowed=_new_words(before.text, names))
     query = understood(question)
+    if query.lookup is not None and not query.lookup.told and _is_about_else(query.lookup, turns, snapshot, understood):
+        query = replace(query, lookup=None)
     weight = _weight(query) if query.lookup is None else 0.0
     lent = list(_lent(query, turns, snapshot, understood)) if weight else []
     if not any(lent):
@@ -131,6 +133,13 @@ def _with_name(query: Query, name: str) -> str:
     named = set(terms_of(query.lookup.name))
     words = [match for match in WORD.finditer(query.text) if named.intersection(terms_of(match[0]))]
     return query.text[: words[0].start()] + name + query.text[words[-1].end() :]
+
+
+def _is_about_else(
+    lookup: Lookup, turns: Sequence[Turn], snapshot: Snapshot, understood: Callable[[str], Query]
+) -> bool:
+    """Whether the last turn asked something and was answered from elsewhere than where the list stands."""
+    return bool(turns and understood(turns[-1].question).terms.words) and not _was_shown(lookup, turns[-1], snapshot)
 
 
 def _was_shown(lookup: Lookup, turn: Turn, snapshot: Snapshot) -> bool:

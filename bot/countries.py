@@ -64,3 +64,6 @@ _NOT_BEFORE = "(?! (?:Columbia|COLUMBIA|Ocean|OCEAN))"
 
 #: Finds the name of a country. Capitals are part of it, as "us" and "turkey" are words; a heading may be all capitals.
 COUNTRY = re.compile(rf"\b(?=[A-ZÅ]){_NOT_AFTER}(?:{_WORDS}|{_WORDS.upper()}|{_LETTERS})\b{_NOT_BEFORE}")
+
+#: Is the adjective of a country: "Kenyan" is not the name of one.
+COUNTRY_ADJECTIVE = re.compile(rf"(?:{_ADJECTIVES})s?")

@@ -12,7 +12,7 @@ from bot.calibrate import load_calibration
 from bot.confidence import shipped_calibration
 from bot.documents import read_corpus
 from bot.engine import export_folder, load_encoder
-from bot.errors import BotError, SnapshotMismatch
+from bot.errors import BotError, SnapshotDamaged, SnapshotMismatch
 from bot.export import find_export
 from bot.model import find_model
 from bot.settings import Settings
@@ -92,4 +92,4 @@ def examine(settings: Settings) -> Iterator[Finding]:
             if number == 0 and digest and manifest.corpus != digest:
                 yield Finding(False, "the corpus has changed since the snapshot in use was built: run `signpost index`")
         except BotError as error:
-            yield Finding(number > 0, f"{error} ({role})")
+            yield Finding(number > 0 and not isinstance(error, SnapshotDamaged), f"{error} ({role})")

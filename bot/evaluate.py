@@ -102,23 +102,40 @@ def load_ranking_set(folder: Path, queries: Path | None = None) -> RankingSet:
 
 
 def _asked_before(entry: Mapping[str, object]) -> tuple[str, ...]:
-    """What the person asked before: ``history`` in either of the shapes that public sets have."""
-    said = [turn for turn in _list(entry.get("history")) if isinstance(turn, dict)]
+    """What the person asked before: ``history`` as plain questions, or in the shapes that public sets have."""
+    said = [
+        {"role": "user", "content": turn} if isinstance(turn, str) else turn
+        for turn in _list(entry.get("history"))
+        if isinstance(turn, str | dict)
+    ]
     texts = (turn.get("content", turn.get("text")) for turn in said if turn.get("role", turn.get("speaker")) == "user")
     return tuple(text for text in texts if isinstance(text, str))
 
 
-def _entries(path: Path, *required: str) -> Iterator[dict[str, object]]:
+def _entries(
+    path: Path, *required: str, fault_of: Callable[[Mapping[str, object]], str | None] = lambda _: None
+) -> Iterator[dict[str, object]]:
+    """Yield the objects in a file, one in a line.
+
+    :param fault_of: says what is wrong with one that has all that is required.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
-                entry = json.loads(line)
+                try:
+                    entry = json.loads(line)
+                except ValueError as error:
+                    raise EvaluationError(f"{path}, line {number}: is not JSON: {error}") from error
                 if not isinstance(entry, dict) or any(key not in entry for key in required):
                     raise EvaluationError(f"{path}, line {number}: is not an object with {', '.join(required)}")
+                if fault := fault_of(entry):
+                    raise EvaluationError(f"{path}, line {number}: {fault}")
                 yield entry
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise EvaluationError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise EvaluationError(f"{path}: {error}") from error
 
 
@@ -239,7 +256,7 @@ def load_questions(path: Path) -> tuple[LabelledQuestion, ...]:
     :raises EvaluationError: naming the file and line that cannot be read.
     """
     questions = []
-    for entry in _entries(path, "id", "question", "answerable"):
+    for entry in _entries(path, "id", "question", "answerable", fault_of=_fault_of_question):
         quotes = entry.get("gold_quotes") or []
         gold = [quote.get("quote", "") if isinstance(quote, dict) else str(quote) for quote in _list(quotes)]
         standalone = entry.get("standalone")
@@ -257,6 +274,12 @@ def load_questions(path: Path) -> tuple[LabelledQuestion, ...]:
     if not questions:
         raise EvaluationError(f"{path}: holds no question")
     return tuple(questions)
+
+
+def _fault_of_question(entry: Mapping[str, object]) -> str | None:
+    if entry["answerable"] not in (True, False):
+        return f"answerable is {entry['answerable']!a}, not true or false"
+    return None if any(map(str.isalnum, str(entry["question"]))) else "the question has no letter or number"
 
 
 def _list(value: object) -> list[object]:

@@ -26,7 +26,7 @@ from tantivy import Filter, Occur, Query, TextAnalyzer, TextAnalyzerBuilder, Tok
 from bot.folding import with_other_forms
 
 #: Part of a snapshot's identity: raise it when the same text would be indexed differently.
-LEXICAL_VERSION = 3
+LEXICAL_VERSION = 4
 
 #: How much each reading counts. Each is a share of the highest BM25 that it could reach for the question, so that long
 #: questions weigh no more than short ones. ``tests/evaluation/ablation.py`` prints what each is worth.

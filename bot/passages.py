@@ -7,6 +7,7 @@ that what stands beside a cut is found from both sides.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -16,13 +17,16 @@ from sentencex import get_sentence_boundaries
 from bot.types import Block, Document, Encoder, Passage, Span
 
 #: Part of a snapshot's identity: raise it when the same document would be split differently.
-SPLITTER_VERSION = 2
+SPLITTER_VERSION = 3
 
 #: A heading trail longer than this share of the encoder's limit is cut, so that the passage itself has room.
 _PREFIX_SHARE = 0.25
 
 #: A sentence of fewer words is read in its context.
 _LONE_WORDS = 5
+
+#: Of a paragraph, one of so few is not.
+_SPOKEN_WORDS = 2
 
 #: A word that the encoder does not know is one token however long it is; for these many characters, another is counted.
 _LONGEST_TOKEN = 16
@@ -89,12 +93,22 @@ def encoder_text(document: Document, passage: Passage, encoder: Encoder) -> str:
 def sentence_texts(document: Document, passage: Passage, encoder: Encoder) -> list[str]:
     """Return the passage's sentences as the encoder reads them.
 
-    A sentence of a word or two, as in a list of names, says nothing alone ("Mongolia") and would match any question
-    with that word, so it is read with its title and headings before it.
+    A sentence of a few words, as in a list of names, says nothing alone ("Mongolia") and would match any question with
+    that word, so it is read with its title and headings before it. A word or two between others ("Yes.", "Best wishes")
+    are not, unless they introduce something: they would match any question about the topic.
     """
     context = _fitting_context(document, passage.headings, encoder)
-    sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
-    return [context + text if len(text.split()) < _LONE_WORDS else text for text in sentences]
+
+    def is_spoken(at: int, text: str) -> bool:
+        number = bisect_right(document.blocks, at, key=lambda block: block.start) - 1
+        few = len(text.split()) <= _SPOKEN_WORDS and not text.endswith(":")
+        return few and document.blocks[number].kind == "paragraph"
+
+    sentences = [(span.start, passage.sentence_text(number)) for number, span in enumerate(passage.sentences)]
+    return [
+        context + text if len(text.split()) < _LONE_WORDS and not is_spoken(at, text) else text
+        for at, text in sentences
+    ]
 
 
 def _fitting_context(document: Document, headings: tuple[str, ...], encoder: Encoder) -> str:

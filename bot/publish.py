@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from bot.errors import IndexLocked, SnapshotError
+from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError
 from bot.lexical import build_lexical
 from bot.lists import name_lists
 from bot.passages import encoder_text, sentence_texts, split
@@ -30,9 +30,11 @@ from bot.snapshot import (
     Snapshot,
     StoredFile,
     built_by,
+    checked_files,
     corpus_digest,
     nearest_row,
     newest_first,
+    read_manifest,
 )
 from bot.store import npy, stored
 from bot.types import Document, Encoder, Passage, Progress
@@ -42,9 +44,6 @@ from bot.vocabulary import Tally, Vocabulary
 #: Passages whose own first sentence must find them again when a snapshot is opened.
 _CANARIES = 10
 _CANARY_CHARACTERS = 300
-
-#: Snapshots that stay on disk: the one in use and the one before.
-_KEEP = 2
 
 #: Texts that are encoded at a time: their vectors in full precision are in memory together.
 _BATCH = 20_000
@@ -92,7 +91,7 @@ def publish(
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
             _point(index, snapshot_id)
-            _forget_old(index, snapshot_id)
+            _forget_old(index, snapshot_id, before.id if before else None)
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         raise SnapshotError(f"the snapshot could not be written: {error.strerror or error}{place}") from error
@@ -314,9 +313,23 @@ def _point(index: Path, snapshot_id: str) -> None:
         new.unlink(missing_ok=True)
 
 
-def _forget_old(index: Path, snapshot_id: str) -> None:
-    for old in [name for name in newest_first(index) if name != snapshot_id][_KEEP - 1 :]:
-        shutil.rmtree(index / "snapshots" / old, ignore_errors=True)
+def _forget_old(index: Path, snapshot_id: str, before: str | None) -> None:
+    """Keep one more snapshot: the one that was in use before; if that was of no use, the newest that is not damaged."""
+    others = [name for name in newest_first(index) if name != snapshot_id]
+    kept = before if before in others else next((name for name in others if not _is_damaged(index, name)), None)
+    for name in others:
+        if name != kept:
+            shutil.rmtree(index / "snapshots" / name, ignore_errors=True)
+
+
+def _is_damaged(index: Path, name: str) -> bool:
+    try:
+        checked_files(index, name, read_manifest(index, name))
+    except SnapshotDamaged:
+        return True
+    except SnapshotError:  # another version may be able to open it
+        return False
+    return False
 
 
 def put_in_use(index: Path, snapshot_id: str) -> None:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from bot.countries import COUNTRY
 from bot.folding import fold
 from bot.language import ENGLISH, language_of
 from bot.lexical import Terms, read_terms, terms_of
 from bot.lists import Lookup, look_up
-from bot.question import ASKING_TERMS, Kind, asks_for
+from bot.question import ASKING_TERMS, Kind, asks_for, core_of, without_politeness
 from bot.snapshot import Snapshot
 from bot.types import Correction, Encoder
 
@@ -28,6 +29,27 @@ _OPENERS = frozenset(["what", "which", "when", "where"])
 
 #: Shorter words have too many neighbours; longer ones may hold two slips.
 _SHORTEST_MENDED, _TWO_SLIPS_FROM = 4, 6
+
+#: What stands after and before words to make others of them.
+_ENDINGS = ("s", "es", "d", "ed", "ing", "ings", "er", "ers", "ly", "ness", "ful", "less", "able", "ment", "ments")
+_FRONTS = (
+    "anti",
+    "counter",
+    "cyber",
+    "down",
+    "inter",
+    "multi",
+    "non",
+    "off",
+    "on",
+    "out",
+    "over",
+    "post",
+    "pre",
+    "un",
+    "under",
+    "up",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +94,7 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: C
 
     :param languages: codes of the languages that the encoder knows; empty if it knows any.
     """
+    question = without_politeness(question)
     spoken = language_of(question)
     foreign = spoken if languages and spoken not in languages else None
     corrections: list[Correction] = []
@@ -85,7 +108,8 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: C
         if not terms or any(map(snapshot.lexical.knows, terms)):
             return word
         long = snapshot.vocabulary.short_forms.get(fold(word), ())
-        if long and ((word.isupper() and not shouted) or not _is_whole(word, encoder)):
+        meant = word.isupper() and not shouted and fold(word) in snapshot.vocabulary.explained
+        if long and (meant or not _is_whole(word, encoder)):  # "BMW" may have the initials of what is no BMW
             expansions.append(Correction(word, long[0]))
             return long[0]
         likelier = _OPENERS if match.start() == words[0].start() else frozenset()
@@ -103,7 +127,7 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: C
         kind=kind,
         corrections=tuple(corrections),
         expansions=tuple(expansions),
-        lookup=None if kind else look_up(text, snapshot.lists, snapshot.documents, snapshot.lexical),
+        lookup=None if kind else look_up(core_of(text), snapshot.lists, snapshot.documents, snapshot.lexical),
         foreign=foreign,
     )
 
@@ -114,14 +138,27 @@ def _is_whole(word: str, encoder: Encoder) -> bool:
     return full - empty <= 1
 
 
+def _made_of(word: str, encoder: Encoder) -> list[str]:
+    """The words that the tokenizer has, of which a word may be made: "groom" of "grooming", "line" of "offline"."""
+    stems = {word.removesuffix(ending) for ending in _ENDINGS if word.endswith(ending)}
+    stems |= {stem + "e" for stem in stems} | {stem[:-1] for stem in stems if stem[-2:-1] == stem[-1:]}
+    stems |= {word[:-3] + "y"} if word.endswith(("ies", "ied")) else set()
+    stems |= {word.removeprefix(front) for front in _FRONTS if word.startswith(front)}
+    return [stem for stem in stems if len(stem) >= _SHORTEST_MENDED and _is_whole(stem, encoder)]
+
+
 def _mended(word: str, snapshot: Snapshot, encoder: Encoder, likelier: Set[str]) -> str | None:
     """The word of the corpus, or of those that are likelier here, that was meant; ``None`` if there is none."""
     folded = fold(word)
     if len(folded) < _SHORTEST_MENDED or not folded.isalpha() or _is_whole(word, encoder):
         return None
+    if COUNTRY.fullmatch(word.title()):
+        return None
     slips = 2 if len(folded) >= _TWO_SLIPS_FROM else 1
     counts = snapshot.vocabulary.words
     known = snapshot.vocabulary.beginning_with(folded[0], len(folded) - slips, len(folded) + slips)
+    if stems := _made_of(folded, encoder):  # "grooming" is no slip for "growing", but "visiters" for "visitors"
+        known = [one for one in known if one.startswith(tuple(stems))]
     words = [*sorted(one for one in likelier if one[0] == folded[0]), *(one for one in known if one not in likelier)]
     near = process.extract(folded, words, scorer=OSA.distance, score_cutoff=slips, limit=20)
     likely = [

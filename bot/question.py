@@ -31,11 +31,17 @@ ASKING_WORDS = frozenset(
     "number total count amount percentage proportion share year month date day time aim aims purpose goal "
     "goals mission objective reason role involved involvement meaning mean means definition define "
     "abbreviation stand stands called name names known example examples kind type difference information "
-    "detail details describe explain list tell main primary key overall".split()
+    "detail details describe explain list tell main primary key overall "
+    "old long per happen happens happened belong belongs".split()
 )
 
 #: The same, as the index knows them.
-ASKING_TERMS = frozenset(terms_of(" ".join(sorted(ASKING_WORDS))))
+ASKING_TERMS = frozenset(
+    [
+        *terms_of(" ".join(sorted(ASKING_WORDS))),
+        *"cant cannot isn isnt arent wasn wasnt dont doesn doesnt didn didnt hasn".split(),
+    ]
+)
 
 #: Who or what in general: "which body ...?" is answered by the name of one.
 _ANYBODY = frozenset(terms_of("body organisation organization person people"))
@@ -82,7 +88,8 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     ),
     (
         re.compile(
-            r"\bwhen (?:was|were|did|has|have|had)\b|\b(?:what|which) (?:\w+ )?(?:year|month|date)\b"
+            r"\bwhen (?:was|were|did|has|have|had)\b|^\W*when (?:[\w’'-]+ ){1,6}?(?:was|were)\b"
+            r"|\b(?:what|which) (?:\w+ )?(?:year|month|date)\b"
             r"|\bhow (?:long ago|recent(?:ly)?)\b",
             re.I,
         ),
@@ -124,6 +131,52 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r"\bwhy\b|\bfor what\b|\bwhat for\b|\b(?:aim|purpose|goal|mission|reason)s?\b", re.I), "reason"),
 )
 
+#: What a question begins and ends with that asks nothing: greetings, and asking to be told.
+_POLITE = re.compile(
+    r"^\W*(?:(?:"
+    r"hello|hi|hey|greetings|dear (?:all|team|sir|madam)|good (?:morning|afternoon|evening|day)|excuse me|sorry|please|"
+    r"pls|plz|thanks|thank you|thx|(?:just )?(?:a |one )?quick question|(?:i have )?a question|"
+    r"(?:can|could|would|will) (?:you|someone|anyone|somebody|anybody)(?: please| kindly)?(?: tell| explain| say)"
+    r"(?: to)?(?: me| us)?|(?:please )?(?:tell|let) (?:me|us)(?: know)?|(?:do|does) (?:you|anyone|anybody) know|"
+    r"i(?: just)?(?: want| need| wanted|['’]d like| would like) to (?:know|find out|ask|understand)|"
+    r"i(?: was|['’]m| am)? wonder(?:ing)?"
+    r")(?! (?:more )?about\b)\b\W*)+(?:(?:that|if|whether)\b\W*)?",
+    re.I,
+)
+_POLITE_END = re.compile(r"[\s,]*\b(?:please|pls|plz|thanks|thank you|thx)\b[\s.!]*$", re.I)
+
+#: Where a question is cut: at the end of a sentence, and at what may stand for it.
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\s+[-–—]+\s+|(?<=[:;])\s+")
+_ASKING = r"(?:who(?:m|se)?|what|which|when|where|why|how)\b"
+_ASKS_SOMETHING = re.compile(
+    rf"^\W*(?:(?:and|or|but|so|in|of|for|from|at|on|to|with|by)\s+)*(?:{_ASKING}"
+    r"|(?:is|are|was|were|do|does|did|has|have|can|could|may|must|should|will|would)(?:n['’]?t)?\b)",
+    re.I,
+)
+_WHETHER = re.compile(
+    r"^\W*(?:(?:and|or|but|so)\s+)*"
+    r"(?:is|are|was|were|do|does|did|has|have|can|could|may|must|should|will|would)(?:n['’]?t)?\b",
+    re.I,
+)
+_AFTER_COMMA = re.compile(rf",\s+(?={_ASKING})", re.I)
+
+
+def without_politeness(question: str) -> str:
+    """Return a question without greetings and words that ask to be told; as it is if nothing else would be left."""
+    parts = [_POLITE_END.sub("", _POLITE.sub("", part)) for part in _SENTENCE_END.split(question)]
+    parts = [part for part in parts if any(map(str.isalnum, part))]
+    return question if not parts or not (_POLITE.search(question) or _POLITE_END.search(question)) else " ".join(parts)
+
+
+def core_of(question: str) -> str:
+    """Return the last part of a question that asks something, without what is told before it: "In the club, who ...?"
+    and "I read about the club. Who ...?" ask who. The whole if no part asks."""
+    asking = [
+        part for part in _SENTENCE_END.split(question) if _ASKS_SOMETHING.search(part) or _AFTER_COMMA.search(part)
+    ]
+    return _AFTER_COMMA.split(asking[-1])[-1] if asking else question
+
+
 _HOLDS: dict[Kind, re.Pattern[str]] = {
     "number": re.compile(rf"\d|\b(?:{_NUMBER_WORDS})\b", re.IGNORECASE),
     "date": re.compile(
@@ -140,14 +193,14 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
         re.IGNORECASE,
     ),
     "frequency": re.compile(
-        r"\b(?:once|twice|\w+ times|every|each|per)\b|\b(?:dai|week|month|quarter|year|annual|biannual|bi-?annual)ly\b"
-        r"|\bannual\b|\ba (?:year|month|week|day)\b",
+        r"\b(?:(?<!at )once|twice|\w+ times|every|each|per)\b"
+        r"|\b(?:dai|week|month|quarter|year|annual|biannual|bi-?annual)ly\b|\bannual\b|\ba (?:year|month|week|day)\b",
         re.IGNORECASE,
     ),
     "contact": re.compile(r"[\w.+-]+@[\w-]+\.\w|(?:\+|\b0|\b1[38]00)[\d ()/-]{5,}\d|\bwww\.|https?://|\b\d{5}\b"),
     "sum": re.compile(
         rf"[$€£¥]|\b(?:dollars?|euros?|pounds?|cents?|USD|EUR|AUD|GBP)\b"
-        rf"|(?:\d|\b(?:{_NUMBER_WORDS})) (?:million|billion)|free of charge|per ?cent|%",
+        rf"|(?:\d|\b(?:{_NUMBER_WORDS})) (?:million|billion)|\bfree\b|\bpence\b|\d ?p\b|per ?cent|%",
         re.I,
     ),
     "country": COUNTRY,
@@ -166,7 +219,8 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
 
 def asks_for(question: str) -> Kind | None:
     """Return what kind of thing a question asks for, or ``None`` if its words do not tell."""
-    return next((kind for pattern, kind in _ASKS if pattern.search(question)), None)
+    core = core_of(question)
+    return next((kind for pattern, kind in _ASKS if pattern.search(core)), None)
 
 
 def focus_of(question: str) -> frozenset[str]:
@@ -176,9 +230,19 @@ def focus_of(question: str) -> frozenset[str]:
     The question focus of Moldovan et al., "The Structure and Performance of an Open-Domain Question Answering System"
     (ACL 2000).
     """
-    asked = _FOCUS.match(question)
+    asked = _FOCUS.match(core_of(question))
     words = (frozenset(terms_of(word)) for word in (words_of(asked[1]) if asked else ()))
     return next((terms for terms in words if terms - ASKING_TERMS - _ANYBODY), frozenset())
+
+
+def asks_whether(question: str) -> bool:
+    """Whether a question is answered by yes or no."""
+    return _WHETHER.match(core_of(question)) is not None
+
+
+def is_question(sentence: str) -> bool:
+    """Whether a sentence of a document asks, so that what answers comes after it."""
+    return sentence.rstrip("*_\"'”’)]} ").endswith(("?", "？", "؟"))
 
 
 def holds(sentence: str, kind: Kind) -> bool:

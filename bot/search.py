@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -23,9 +23,9 @@ import numpy.typing as npt
 
 from bot.lexical import quoted_terms, words_of
 from bot.query import Query
-from bot.question import PLAIN_KINDS, Kind, holds, holds_besides
+from bot.question import PLAIN_KINDS, Kind, holds, holds_besides, is_question
 from bot.snapshot import Snapshot
-from bot.types import Encoder, Filters, Hit, Passage, Scores
+from bot.types import Encoder, Filters, Hit, Passage, Scores, Span
 
 #: Weights of the scores; they add up to 1. A sentence that answers stands out of a long passage; a passage that answers
 #: stands among others about the same. ``tests/evaluation/ablation.py`` prints what each part is worth.
@@ -50,6 +50,9 @@ MARK_KIND_WEIGHTS: dict[Kind, float] = {
     "contact": 0.3, "sum": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "country": 0.3,
     "time": 0.1, "place": 0.1, "name": 0.1, "reason": 0.1,
 }  # fmt: skip
+
+#: What makes a sentence the last to be marked.
+_NEVER = -2.0
 
 #: What a passage gains whose marked sentence holds the kind of thing that is asked for, where that is plain to tell;
 #: and how many of the best passages are read for it.
@@ -136,11 +139,15 @@ def search(
         depth *= 2
         places = _distinct(snapshot, rows, best[:depth], sentences)
 
+    listed = snapshot.listed
+
     def hit(number: int) -> Hit:
         passage = snapshot.passages[rows[number]]
         elsewhere = tuple(snapshot.passages[rows[other]] for other in places[number])
-        best, gain = _marked(query, passage, sentences.cosines_of(number))
-        parts = _scores(scores[number], float(bonus[number]) + gain, sentences.cosines_of(number)[best])
+        best, gain, near = _marked(
+            query, passage, sentences.cosines_of(number), listed.get(passage.document, frozenset())
+        )
+        parts = _scores(scores[number], float(bonus[number]) + gain, near)
         return Hit(passage, parts, best, elsewhere)
 
     hits = {number: hit(number) for number in islice(places, _REREAD)} if query.kind in PLAIN_KINDS else {}
@@ -288,37 +295,71 @@ def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats, sent
     )
 
 
-def _marked(query: Query, passage: Passage, cosines: Floats) -> tuple[int, float]:
-    """Choose the sentence of a passage that answers best; return its number, and what the passage gains by it.
+def _marked(
+    query: Query, passage: Passage, cosines: Floats, names: frozenset[Span] = frozenset()
+) -> tuple[int, float, float]:
+    """Choose the sentence of a passage that answers best; return its number, what the passage gains by it, and how near
+    it is: where it follows the very question that it answers, as near as that.
 
-    It is near in meaning, has the question's rarer words, and holds the kind of thing that is asked for.
+    It is near in meaning, has the question's rarer words, and holds the kind of thing that is asked for. Questions and
+    the header of a table answer nothing, nor does a name in a list that is not asked about.
 
     :param cosines: of the question with each sentence of the passage.
+    :param names: the entries of lists of names in the passage's document.
     """
     entry = query.lookup.entry if query.lookup is not None and query.lookup.is_in(passage) else None
     if entry is not None and entry in passage.sentences:
-        return passage.sentences.index(entry), 0.0
+        number = passage.sentences.index(entry)
+        return number, 0.0, float(cosines[number])
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
     asked = query.about
-    shared = [asked & quoted_terms(sentence) for sentence in sentences]
+    unasked = names if query.kind != "country" else frozenset()
+    near, shared = _as_answers(sentences, cosines, [asked & quoted_terms(sentence) for sentence in sentences])
+    near = [
+        cosine + _NEVER if span in unasked and not held else cosine
+        for span, cosine, held in zip(passage.sentences, near, shared, strict=True)
+    ]
     holders = {term: sum(term in held for held in shared) for term in set().union(*shared)}
     rarity = {term: math.log((len(sentences) + 1) / (count + 0.5)) for term, count in holders.items()}
     scores = [
         cosine + MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, held))
-        for cosine, held in zip(cosines.tolist(), shared, strict=True)
+        for cosine, held in zip(near, shared, strict=True)
     ]
     if query.kind is not None:
         weight = MARK_KIND_WEIGHTS[query.kind]
-        held = [
+        does_hold = [
             holds_besides(sentence, "country", asked) if query.kind == "country" else _holds(sentence, query.kind)
             for sentence in sentences
         ]
-        scores = [score + weight * does for score, does in zip(scores, held, strict=True)]
+        scores = [score + weight * does for score, does in zip(scores, does_hold, strict=True)]
     best = scores.index(max(scores))
-    return best, KIND_WEIGHT if query.kind in PLAIN_KINDS and _holds(sentences[best], query.kind) else 0.0
+    gain = KIND_WEIGHT if query.kind in PLAIN_KINDS and _holds(sentences[best], query.kind) else 0.0
+    return best, gain, max(near[best], float(cosines[best]))
 
 
-def _scores(parts: Floats, bonus: float, marked: np.float32) -> Scores:
+def _as_answers(
+    sentences: Sequence[str], cosines: Floats, shared: Sequence[frozenset[str]]
+) -> tuple[list[float], list[frozenset[str]]]:
+    """How near each sentence is as an answer, and the question's words that it holds: what a question of the document
+    has of both goes to what follows it, and to what follows "Yes."; a table's header is no answer at all."""
+    near, held = cosines.tolist(), list(shared)
+    for number, (sentence, following) in enumerate(pairwise(sentences)):
+        if is_question(sentence) or not quoted_terms(sentence):
+            near[number + 1] = max(near[number + 1], near[number])
+            held[number + 1] |= held[number]
+            near[number], held[number] = near[number] + _NEVER, frozenset()
+        elif _is_header(sentence, following):
+            near[number] += _NEVER
+    return near, held
+
+
+def _is_header(sentence: str, following: str) -> bool:
+    """Whether a table's row only names its columns, which the rows after it do as well."""
+    first, between, _ = sentence.partition(" | ")
+    return bool(between) and following.startswith(f"{first}: ")
+
+
+def _scores(parts: Floats, bonus: float, marked: float) -> Scores:
     passage, sentence, lexical, around_passage, around_lexical = map(float, parts)
     return Scores(
         passage=passage,
@@ -328,5 +369,5 @@ def _scores(parts: Floats, bonus: float, marked: np.float32) -> Scores:
         around_lexical=around_lexical,
         bonus=bonus,
         total=float(parts @ _WEIGHTS) + bonus,
-        marked=float(marked),
+        marked=marked,
     )

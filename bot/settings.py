@@ -49,7 +49,12 @@ class Settings(BaseSettings):
     """What an operator may decide. Unknown names in the file are refused, so that a misspelt one is noticed."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SIGNPOST_", toml_file="signpost.toml", extra="forbid", frozen=True, validate_default=True
+        env_prefix="SIGNPOST_",
+        env_ignore_empty=True,
+        toml_file="signpost.toml",
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
     )
 
     corpus: Path = Field(Path("corpus"), description="folder with the documents")
@@ -139,4 +144,4 @@ def load_settings(**flags: object) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"signpost.toml is not valid TOML: {error}") from error
     except SourceError as error:
-        raise SettingsError(str(error)) from error
+        raise SettingsError(f'{error}: a list is written like ["one", "two"]') from error

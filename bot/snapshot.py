@@ -52,7 +52,7 @@ from bot.memory import memory_left, memory_limit
 from bot.passages import SPLITTER_VERSION
 from bot.scratch import scratch_folder
 from bot.store import Content, Documents, Mapped, Passages, array
-from bot.types import Document, Encoder, Passage
+from bot.types import Document, Encoder, Passage, Span
 from bot.vectors import IndexChoice, SentenceVectors, Vectors, likeness, open_vectors
 from bot.vocabulary import Vocabulary
 
@@ -139,7 +139,7 @@ class Snapshot:
     Rows ``sentence_rows[i]`` to ``sentence_rows[i + 1]`` of ``sentence_vectors`` stand for the sentences of
     ``passages[i]``. ``rows`` holds the rows of each document's passages, in reading order; ``document_rows[i]`` the
     first row of the document of ``passages[i]`` and the first row after it. ``likeness`` is how alike the passages are,
-    0 to 1.
+    0 to 1. ``listed`` holds the entries of all ``lists`` of a document.
     """
 
     id: str
@@ -155,6 +155,7 @@ class Snapshot:
     lexical: Lexical
     vocabulary: Vocabulary
     lists: tuple[NameList, ...]
+    listed: Mapping[str, frozenset[Span]]
 
     def rows_of(self, documents: Iterable[str]) -> npt.NDArray[np.int64]:
         """Return the rows of all passages of some documents, in corpus order."""
@@ -351,6 +352,10 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
         lexical=lexical,
         vocabulary=vocabulary,
         lists=lists,
+        listed={
+            one: frozenset(span for names in lists if names.document == one for span in names.entries)
+            for one in manifest.listing
+        },
     )
 
 

@@ -57,7 +57,8 @@ class Block:
 class Source:
     """Where a document comes from, as its author states it. What is not stated is ``None``, never guessed.
 
-    ``verbatim`` says that the text is the very text at ``url``, so that a link may point into it.
+    ``verbatim`` says whether the text is the very text at ``url``, so that a link may point into it, or says it in
+    other words.
     """
 
     title: str
@@ -67,7 +68,7 @@ class Source:
     updated: date | None = None
     retrieved: date | None = None
     language: str | None = None
-    verbatim: bool = False
+    verbatim: bool | None = None
     licence: str | None = None
 
 

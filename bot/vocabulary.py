@@ -24,17 +24,31 @@ _NAME = re.compile(r"[A-Z][\w’'-]{0,80}+(?:(?: (?:of|for|the|and|on|to|in|at|&
 #: A term of art in small letters: hyphenated words, then one more.
 _COMPOUND = re.compile(r"\b(?:[a-z]{1,40}(?:-[a-z]{1,40}){1,12} ){1,3}[a-z]+")
 
+#: Where a name begins within what is matched, of which the first word may be no part; and where one may begin and end
+#: that is a part of a longer one: at a small word, but not after an "and". Nobody calls what the Office on Theft and
+#: Damage of Lost Boats is about DLB.
+_BEFORE_NAME = re.compile(
+    r"^(?:(?:The|An?|Our|Its|Their|Your|This|That|In|On|At|By|For|From|With|Under|As|When|While|Since|And|But) )?$"
+)
+_BEGINS, _ENDS = (
+    re.compile(r" (?:of|for|the|on|to|in|at) $|['’]s? $"),
+    re.compile(r"$| (?:of|for|the|and|on|to|in|at|&) "),
+)
+
 _SHORTEST, _LONGEST = 3, 8  # letters of a short form made of initials
 _FORMS = 3  # long forms kept for each short one
+_EXPLAINED = 1_000  # what an explanation counts, where initials count one
 _LIST = 40  # capitalised words in a row that are no name any more
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """``words`` are folded, with how often they occur; ``short_forms`` lead, folded, to long forms, likeliest first."""
+    """``words`` are folded, with how often they occur; ``short_forms`` lead, folded, to long forms, likeliest first;
+    ``explained`` are those that a text explains, where of others the initials are all that tells."""
 
     words: Mapping[str, int]
     short_forms: Mapping[str, tuple[str, ...]]
+    explained: tuple[str, ...]
 
     def beginning_with(self, letter: str, shortest: int, longest: int) -> list[str]:
         """Return the words that begin with a letter and have so many letters, shorter ones first."""
@@ -61,7 +75,7 @@ def learn(text: str) -> Learnt:
     """Collect the words and short forms of a text."""
     forms: dict[str, Counter[str]] = defaultdict(Counter)
     for short, long in _defined(text):
-        forms[fold(short)][long] += 1_000  # the author says so; initials are only a guess
+        forms[fold(short)][long] += _EXPLAINED  # the author says so; initials are only a guess
     for short, long in _initials(text):
         forms[fold(short)][long] += 1
     return Learnt(Counter(_WORD.findall(fold(text))), forms)
@@ -86,7 +100,8 @@ class Tally:
             short: tuple(long for long, _ in sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))[:_FORMS])
             for short, found in sorted(self._forms.items())
         }
-        return Vocabulary(dict(sorted(self._words.items())), short_forms)
+        explained = sorted(short for short, found in self._forms.items() if max(found.values()) >= _EXPLAINED)
+        return Vocabulary(dict(sorted(self._words.items())), short_forms, tuple(explained))
 
 
 def _defined(text: str) -> Iterator[tuple[str, str]]:
@@ -124,5 +139,7 @@ def _initials(text: str) -> Iterator[tuple[str, str]]:
         starts = [(m.start(), m.end(), m[0][0]) for m in re.finditer(r"(?<![\w’'])[A-Z][\w’']*", name)]
         for first in range(len(starts) if len(starts) <= _LIST else 0):
             for last in range(first + _SHORTEST - 1, min(len(starts), first + _LONGEST)):
-                long = name[starts[first][0] : starts[last][1]]
-                yield "".join(letter for _, _, letter in starts[first : last + 1]), long
+                start, end = starts[first][0], starts[last][1]
+                inside = _BEGINS.search(name[:start]) and _ENDS.match(name[end:])
+                if inside or _BEFORE_NAME.match(name[:start]):
+                    yield "".join(letter for _, _, letter in starts[first : last + 1]), name[start:end]

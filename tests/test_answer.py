@@ -110,7 +110,7 @@ def test_a_source_is_named_as_its_file_states_it(shipped: Bot, bot: Bot) -> None
                 record = stated.get(name) or yaml.safe_load(texts[name].split("---\n")[1])
                 for key in ("title", "publisher", "url", "published", "updated", "retrieved", "language", "licence"):
                     assert getattr(source, key) == record.get(key), (name, key)
-                assert source.verbatim is record.get("verbatim", False)
+                assert source.verbatim is record.get("verbatim")
                 assert cited.citation.links.source == record.get("url")
 
 
@@ -128,7 +128,7 @@ def target_of(link: str, text: str) -> str:
 def test_a_link_into_a_verbatim_source_leads_to_the_marked_sentence(tmp_path: Path, words: Encoder) -> None:
     sentences = [
         "Well-known, so-called 'fees' are 100% & more.",
-        "Pay #1: €5?",
+        "Pay #1: €5?!",
         "Boats that stay for more than a night in the old harbour pay twelve-fifty, mooring included, to Ida & Sons.",
         "Ölförbud gäller.",
     ]
@@ -191,7 +191,8 @@ def test_the_viewer_link_of_any_file_name_is_a_valid_address(tmp_path: Path, wor
         parts = urlsplit(link)
         assert (parts.scheme, parts.netloc) == ("", "")
         assert unquote(parts.path) == f"/documents/{name}"
-        assert parse_qs(parts.query, strict_parsing=True) == {"passage": [f"{cited.start}-{cited.end}"]}
+        query = {"passage": [f"{cited.start}-{cited.end}"], "of": [cited.sha256[:12]]}
+        assert parse_qs(parts.query, strict_parsing=True) == query
         assert parts.fragment == f"p{cited.start}-{cited.end}"
 
 
@@ -249,7 +250,7 @@ def test_what_stands_in_several_places_is_cited_from_each(tmp_path: Path, words:
         assert citation.sha256 == document.sha256
         assert citation.source.url == citation.links.source == f"https://port.example/{name[0]}"
         assert citation.links.viewer.endswith(
-            f"?passage={citation.start}-{citation.end}#p{citation.start}-{citation.end}"
+            f"?passage={citation.start}-{citation.end}&of={document.sha256[:12]}#p{citation.start}-{citation.end}"
         )
         assert citation.links.source_at_passage is not None
         assert target_of(citation.links.source_at_passage, document.text) == answer.quote.text

@@ -323,6 +323,33 @@ def test_a_foreign_question_that_a_list_is_looked_through_for_is_not_answered_ei
     assert spanish.status != "answered"
 
 
+@pytest.mark.parametrize(
+    ("question", "answered"),
+    [
+        ("When did Australia join the Global Partnership for Action on Gender-Based Online Harassment?", True),
+        ("When did Canada join the Global Partnership for Action on Gender-Based Online Harassment?", False),
+        ("What did the Australian commissioner launch in 2022?", True),
+        ("What did the Global Taskforce launch in 2019?", False),
+        ("Is it true that Canada was asked?", True),  # what is so or not may be told of all
+    ],
+)
+def test_what_is_said_of_another_country_or_year_is_no_answer(shipped: Bot, question: str, answered: bool) -> None:
+    sure = replace(SHIPPED, mixed={**SHIPPED.mixed, "constant": 60.0}, alike={**SHIPPED.alike, "constant": 60.0})
+    query = understand(question, shipped.snapshot, shipped.encoder)
+    verdict = judge(query, search(query, shipped.snapshot, shipped.encoder, top_k=JUDGED), shipped.snapshot, sure)
+    assert verdict.status == ("answered" if answered else "unsure")
+
+
+def test_what_is_unsure_at_most_stays_below_the_threshold_whatever_it_is() -> None:
+    for low, high in ((0.35, 0.5), (0.5, 0.5), (0.495, 0.5), (0.01, 0.01), (0.2, 1.0)):
+        calibration = replace(SHIPPED, unsure_from=low, answered_from=high)
+        for confidence in (0.0, low, high, 1.0):
+            most = calibration.unsure_at_most(confidence)
+            assert most <= confidence
+            assert calibration.status(most) in (calibration.status(confidence), "unsure" if low < high else "not_found")
+            assert calibration.status(most) != "answered"
+
+
 def long_question(count: int) -> str:
     words = (
         "neighbour bought purple elephants yesterday painted toenails glittering strawberry varnish driving tractor "

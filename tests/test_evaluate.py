@@ -119,7 +119,7 @@ HISTORIES = {
     ],
 }
 MALFORMED: tuple[object, ...] = (
-    None, "user", 7, {}, {"role": "user", "content": "a"}, ["user"], [None, 1, [], "a"], [{}], [{"role": "user"}],
+    None, "user", 7, {}, {"role": "user", "content": "a"}, [None, 1, []], [{}], [{"role": "user"}],
     [{"role": "user", "content": None}], [{"role": "user", "content": ["a"]}], [{"role": ["user"], "content": "a"}],
     [{"speaker": "user", "text": 5}], [{"content": "a"}], [{"role": "USER", "content": "a"}],
 )  # fmt: skip
@@ -198,3 +198,28 @@ def test_a_conversation_is_asked_turn_by_turn(tmp_path: Path, shipped: Bot) -> N
     entry = {"id": "1", "question": "And Uganda?", "answerable": True, "gold_quotes": ["Uganda"], "history": said}
     [judged] = judge_questions(load_questions(write_lines(tmp_path / "questions.jsonl", entry)), shipped)
     assert (judged.right, judged.marked, judged.answer.borrowed) == (True, True, ("member", "WeProtect"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("{", "line 2: is not JSON"),
+        ('["a"]', "line 2: is not an object with id, question, answerable"),
+        ('{"id": 1, "question": "Why?", "answerable": "false"}', "line 2: answerable is 'false', not true or false"),
+        ('{"id": 1, "question": "???", "answerable": true}', "line 2: the question has no letter or number"),
+    ],
+)
+def test_a_line_that_is_no_labelled_question_is_named(tmp_path: Path, entry: str, reason: str) -> None:
+    path = tmp_path / "questions.jsonl"
+    path.write_text('{"id": 0, "question": "How?", "answerable": false}\n' + entry + "\n", encoding="utf-8")
+    with pytest.raises(EvaluationError, match=reason):
+        load_questions(path)
+    with pytest.raises(EvaluationError, match="cannot be read: No such file"):
+        load_questions(tmp_path / "other.jsonl")
+
+
+def test_what_was_asked_before_may_be_plain_questions(tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    said = '["What is INHOPE?", {"role": "user", "content": "Who?"}, {"role": "assistant", "content": "It."}, 7]'
+    path.write_text(f'{{"id": 0, "question": "How?", "answerable": false, "history": {said}}}\n', encoding="utf-8")
+    assert load_questions(path)[0].history == ("What is INHOPE?", "Who?")

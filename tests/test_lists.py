@@ -91,6 +91,76 @@ def test_other_questions_about_a_name_are_not_answered_by_the_list(birds: Bot, q
     assert birds.ask(question).notes == ()
 
 
+@pytest.mark.parametrize(
+    ("question", "entry"),
+    [
+        ("Is Kenya among the members of WeProtect?", "Kenya"),
+        ("Isn't Peru a member of WeProtect?", "Peru"),
+        ("is peru actually a member", "Peru"),
+        ("Has Peru joined WeProtect pls", "Peru"),
+        ("quick question - is Peru a member", "Peru"),
+        ("Good morning! Could you tell me if Peru is a member?", "Peru"),
+        ("Does the list include Bosnia and Herzegovina?", "Bosnia & Herzegovina"),
+        ("IS KENYA A MEMBER OF WEPROTECT?", "Kenya"),
+        ("Is the UK a member?", "The United Kingdom"),
+        ("is the uk in weprotect", "The United Kingdom"),
+        ("Is the U.S. a member of WeProtect?", "The United States of America"),
+        ("Is Holland a member?", "The Netherlands"),
+        ("Is South Korea a member?", "Korea, Republic of"),
+    ],
+)
+def test_a_member_is_found_however_it_is_asked_for(shipped: Bot, question: str, entry: str) -> None:
+    answer = shipped.ask(question)
+    assert answer.notes == (f"{entry} is named in this list.",)
+    assert answer.quote is not None and answer.quote.text == entry
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("Is North Korea a member of WeProtect?", "North Korea"),  # no Republic of Korea
+        ("is south sudan a member?", "south sudan"),
+        ("Is Papua New Guinea a member?", "Papua New Guinea"),
+        ("Is Northern Ireland a member?", "Northern Ireland"),
+        ("Is Guinea-Bissau a member?", "Guinea-Bissau"),
+        ("Is Dominica a member?", "Dominica"),  # no slip for the Dominican Republic
+        ("Is Central America a member?", "Central America"),
+        ("Is Côte d'Ivoire a member?", "Côte d'Ivoire"),
+        ("Is Russia NOT a member?", "Russia"),
+        ("is narnia part of weprotect", "narnia"),
+    ],
+)
+def test_another_name_is_not_there_and_is_said_in_full(shipped: Bot, question: str, name: str) -> None:
+    assert shipped.ask(question).notes == (f"{name} is not named in this list.",)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Can individuals join WeProtect?",
+        "Do members vote?",
+        "Are members audited?",
+        "Is it expensive to join?",
+        "Did the alliance expel any member?",
+        "WPGA members",
+        "Hello, which companies are members of WeProtect?",
+        "Are Chile and Kenya members?",
+        "Is Austria or Narnia a member of WeProtect?",
+        "Did Kenya join NATO?",
+        "did kenya join nato",
+        "Is the Kenyan government a member?",
+    ],
+)
+def test_nothing_is_said_of_a_list_where_no_one_name_is_asked_about(shipped: Bot, question: str) -> None:
+    assert shipped.ask(question).notes == ()
+
+
+def test_a_name_that_is_not_asked_about_is_not_marked(shipped: Bot) -> None:
+    for question in ("Are Chile and Kenya members?", "weprotect kenya"):
+        cited = shipped.ask(question).passages[0].hit
+        assert cited.passage.sentence_text(cited.best_sentence) == "Kenya"
+
+
 def test_the_members_of_the_shipped_list_are_all_found(shipped: Bot) -> None:
     [names] = [one for document in shipped.snapshot.documents.values() for one in name_lists(document)]
     text = shipped.snapshot.documents[names.document].text

@@ -25,6 +25,11 @@ def corrected(bot: Bot, question: str) -> dict[str, str]:
         ("Wher is the club?", {"Wher": "where"}),  # not "when", which is as near
         ("Whos the chair?", {}),
         ("a club wich it leads", {"wich": "with"}),
+        ("whats the club?", {"whats": "what"}),
+        ("What is online grooming?", {}),  # not a slip for growing
+        ("Does offline abuse count?", {}),  # nor for online
+        ("prosecutions and mailings", {}),
+        ("Is Dominica a member? Is dominica?", {}),  # nor for the Dominican Republic
         ("How many hotlines does INHOPE have?", {}),
         ("Is Chile a member?", {}),  # not a slip for China
         ("Is Iran a member?", {}),
@@ -97,6 +102,11 @@ def test_a_short_form_is_spelt_out_if_the_documents_explain_it(shipped: Bot) -> 
     assert query.expansions == (Correction("MNR", "Model National Response"),)
     assert query.text == "what is the Model National Response"
     assert shipped.ask("what is the MNR").passages[0].citation.document == "model-national-response.md"
+
+
+def test_a_word_that_has_the_initials_of_a_name_by_chance_is_left_alone(shipped: Bot) -> None:
+    for question in ("Does BMW fund the alliance?", "What did the SEC say?", "What is SWE?"):
+        assert understand(question, shipped.snapshot, shipped.encoder).expansions == ()
 
 
 def test_a_short_form_that_the_documents_use_is_left_alone(shipped: Bot) -> None:

@@ -7,7 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.lexical import terms_of
-from bot.question import Kind, asks_for, focus_of, holds, holds_besides
+from bot.question import (
+    Kind,
+    asks_for,
+    asks_whether,
+    core_of,
+    focus_of,
+    holds,
+    holds_besides,
+    is_question,
+    without_politeness,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +66,11 @@ from bot.question import Kind, asks_for, focus_of, holds, holds_besides
         ("What is the harbour?", None),
         ("Where do puffins breed?", "place"),
         ("Tell me about the ferry", None),
+        ("In the harbour, which countries have boats?", "country"),
+        ("I have read about the harbour. Who runs it?", "name"),
+        ("When a boat is stolen, who can I turn to?", "name"),
+        ("How many moorings are there? Thank you!", "number"),
+        ("when the new harbour was opened", "date"),
         ("Is the whole island shown somewhere?", None),  # no "who", no "some ... how"
         ("", None),
     ],
@@ -181,3 +196,50 @@ def test_what_the_question_names_itself_is_not_what_it_asks_for(question: str, s
     kind = asks_for(question)
     assert kind is not None
     assert holds_besides(sentence, kind, frozenset(terms_of(question))) == does
+
+
+@pytest.mark.parametrize(
+    ("question", "left"),
+    [
+        ("Hello, which boats are in?", "which boats are in?"),
+        ("Good morning! Could you please tell me when the ferry sails?", "when the ferry sails?"),
+        ("quick question - who runs the harbour pls", "who runs the harbour"),
+        ("Which boats are in? Thank you!", "Which boats are in?"),
+        ("I would like to know if dogs may come.", "dogs may come."),
+        ("Do you know whether dogs may come?", "dogs may come?"),
+        ("Tell me about the ferry", "Tell me about the ferry"),
+        ("Please, may I moor here?", "may I moor here?"),
+        ("Hill farms near the harbour", "Hill farms near the harbour"),
+        ("Hello!", "Hello!"),
+        ("thank you", "thank you"),
+        ("", ""),
+    ],
+)
+def test_greetings_are_not_searched_for(question: str, left: str) -> None:
+    assert without_politeness(question) == left
+
+
+@given(question=st.text(max_size=80))
+def test_what_asks_nothing_is_left_as_it_is_and_something_is_always_left(question: str) -> None:
+    assert set(core_of(question)) <= set(question)
+    assert any(map(str.isalnum, without_politeness(question))) or not any(map(str.isalnum, question))
+
+
+@pytest.mark.parametrize(
+    ("question", "does"),
+    [
+        ("Is the ferry in?", True),
+        ("and has it sailed?", True),
+        ("I read of the ferry. Isn't it new?", True),
+        ("Which ferry is in?", False),
+        ("When is it in?", False),
+        ("ferry", False),
+    ],
+)
+def test_what_is_answered_by_yes_or_no_is_told_from_what_is_not(question: str, does: bool) -> None:
+    assert asks_whether(question) is does
+
+
+def test_a_sentence_that_asks_is_recognised_in_quotes_and_bold_too() -> None:
+    assert all(map(is_question, ("Who is it?", "“Who is it?”", "**Q: Who is it?**", "谁？", "(why?)")))
+    assert not any(map(is_question, ("It is I.", "", "?!", "Who? Me.")))

@@ -541,3 +541,67 @@ def test_a_long_document_leaves_room_for_others_among_the_best_ten(tmp_path: Pat
     found = searched(beacons(tmp_path, words, 7, 3), BEACON)
     assert sum(hit.passage.document == "long.md" for hit in found) == 2
     assert {hit.passage.document for hit in found} == {"long.md", "other0.md", "other1.md", "other2.md"}
+
+
+# --- what is marked ---------------------------------------------------------------------------------------------------
+
+SAID = {
+    "lamps.md": """# Lamp shop
+
+**Q: Can I return a lamp?**
+A: Within 30 days, in its unopened box.
+
+**Q: Do you ship to Switzerland?**
+A: No, only inside the European Union.
+""",
+    "printers.md": """# Printers
+
+Are there printers in the office? Yes. They stand on the second floor. Ask Mo for paper.
+""",
+    "rooms.md": """# Rooms of the house
+
+| Room | Floor | Projector |
+|---|---|---|
+| Birch | 3 | yes |
+| Oak | 1 | no |
+""",
+    "party.md": """# Summer party
+
+Hello everybody,
+
+this year we celebrate on the meadow by the river on 12 July.
+
+Bring a cake if you can bake one.
+
+Best wishes
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def notices(tmp_path_factory: pytest.TempPathFactory, words: Encoder) -> Bot:
+    return bot_of(tmp_path_factory.mktemp("notices"), SAID, words)
+
+
+@pytest.mark.parametrize(
+    ("question", "marked"),
+    [
+        ("Can I return a lamp?", "A: Within 30 days, in its unopened box."),
+        ("Do you ship to Switzerland?", "A: No, only inside the European Union."),
+        ("Are there printers in the office?", "They stand on the second floor."),
+        ("Which rooms have a projector?", "Room: Birch | Floor: 3 | Projector: yes"),
+        ("Which floor is which room on?", "Room: Birch | Floor: 3 | Projector: yes"),
+        ("When is the summer party?", "this year we celebrate on the meadow by the river on 12 July."),
+    ],
+)
+def test_a_question_a_yes_a_header_and_a_greeting_are_not_marked(notices: Bot, question: str, marked: str) -> None:
+    hit = hits(notices, question)[0]
+    told = hit.passage.sentence_text(hit.best_sentence)
+    assert told == marked or (told.startswith("Room: ") and marked.startswith("Room: "))
+
+
+def test_what_answers_a_question_of_the_document_is_as_near_as_that(notices: Bot) -> None:
+    hit = hits(notices, "Can I return a lamp?")[0]
+    vector = notices.encoder.encode_question("Can I return a lamp?")[0]
+    asked = notices.encoder.encode_passages(["**Q: Can I return a lamp?**".strip("*")])[0]
+    assert hit.scores.marked == pytest.approx(float(asked @ vector), abs=0.02)

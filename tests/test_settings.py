@@ -94,7 +94,7 @@ def test_a_wrong_value_is_named(name: str, value: object) -> None:
 
 def test_all_wrong_values_are_named_at_once_in_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "signpost.toml").write_text("passage_tokens = 1\nprot = 9000\n")
-    monkeypatch.setenv("SIGNPOST_NAME", "")
+    monkeypatch.setenv("SIGNPOST_NAME", "x" * 61)
     with pytest.raises(SettingsError) as caught:
         load_settings(port=-1)
     message = str(caught.value)
@@ -104,8 +104,14 @@ def test_all_wrong_values_are_named_at_once_in_one_line(folder: Path, monkeypatc
 
 def test_a_list_in_the_environment_that_is_no_list_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNPOST_SUGGESTIONS", "When does the ferry sail?")
-    with pytest.raises(SettingsError, match="suggestions"):
+    with pytest.raises(SettingsError, match=r'suggestions.*like \["one", "two"\]'):
         load_settings()
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_what_is_empty_in_the_environment_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"SIGNPOST_{name.upper()}", "")
+    assert getattr(load_settings(), name) == Settings.model_fields[name].default
 
 
 @pytest.mark.parametrize("content", [b"port =", b"port = 1\nport = 2", b"just words", b'name = "\xff"'])

@@ -31,7 +31,7 @@ from bot.engine import Bot
 from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError, SnapshotMismatch, SnapshotMissing
 from bot.lexical import read_terms
 from bot.passages import encoder_text, sentence_texts, split
-from bot.publish import publish
+from bot.publish import publish, put_in_use
 from bot.snapshot import SCHEMA_VERSION, Snapshot, current_id, open_snapshot, read_manifest, snapshot_ids
 from bot.types import Document, Embeddings, Encoder, Progress
 from tests.conftest import FILES, REPOSITORY, WordEncoder, write_files
@@ -998,6 +998,25 @@ def test_the_one_in_use_and_the_one_before_are_kept(
     assert {path.name for path in (tmp_path / "snapshots").iterdir()} == {names[1], names[2]}
     for name in names[1:]:
         open_snapshot(tmp_path, name, words, aim=AIM)
+
+
+def test_what_was_in_use_is_kept_and_not_what_was_built_last(
+    tmp_path: Path, documents: tuple[Document, ...], words: Encoder
+) -> None:
+    good, bad = (publish(documents[:count], words, tmp_path, aim=AIM) for count in (1, 2))
+    put_in_use(tmp_path, good)  # rolled back
+    better = publish(documents, words, tmp_path, aim=AIM, before=open_snapshot(tmp_path, good, words, aim=AIM))
+    assert snapshot_ids(tmp_path) == [better, good]
+    assert not (tmp_path / "snapshots" / bad).exists()
+
+
+def test_a_build_that_replaces_what_is_damaged_keeps_what_is_sound(
+    tmp_path: Path, documents: tuple[Document, ...], words: Encoder
+) -> None:
+    sound, _ = (publish(documents[:count], words, tmp_path, aim=AIM) for count in (1, 2))
+    (home(tmp_path) / "texts.bin").write_bytes(b"")
+    new = publish(documents, words, tmp_path, aim=AIM)
+    assert snapshot_ids(tmp_path) == [new, sound]
 
 
 def test_a_build_replaces_what_is_damaged(index: Path, documents: tuple[Document, ...], words: Encoder) -> None:

@@ -26,10 +26,19 @@ def learnt(texts: list[str]) -> Vocabulary:
         ("Read the Model Harbour Response first.", "mhr", "Model Harbour Response"),
         ("It works against weather-related boat-based damage.", "wrbbd", "weather-related boat-based damage"),
         ("the Island Forum on Lights and Buoys", "ifl", "Island Forum on Lights"),
+        ("The Board of the Harbour Rescue Service at Whitby", "hrs", "Harbour Rescue Service"),
     ],
 )
 def test_a_short_form_leads_to_what_it_stands_for(text: str, short: str, long: str) -> None:
     assert long in learnt([text]).short_forms[short]
+
+
+def test_a_piece_cut_out_of_a_name_has_no_short_form() -> None:
+    forms = learnt(
+        ["Office on Theft and Damage of Lost Boats", "Safety at the World Harbour Forum of Whitby"]
+    ).short_forms
+    assert {"whf", "otdlb"} <= forms.keys()
+    assert not {"dlb", "hfw"} & forms.keys()
 
 
 def test_what_the_author_says_comes_before_what_initials_suggest() -> None:

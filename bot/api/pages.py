@@ -67,9 +67,9 @@ def _turns(said: str) -> list[Turn]:
 
 
 @pages.api_route("/documents/{document_id:path}", methods=["GET", "HEAD"])
-def viewer(document_id: str, bot: CurrentBot, request: Request, passage: str = "", also: str = "") -> str:
+def viewer(document_id: str, bot: CurrentBot, request: Request, passage: str = "", also: str = "", of: str = "") -> str:
     name = request.app.state.settings.name
-    return document_page(name, _language(request), find(bot, document_id), passage, also)
+    return document_page(name, _language(request), find(bot, document_id), passage, also, of)
 
 
 #: Anybody may load these; a page that checks a script's bytes must be allowed to read them.

@@ -234,7 +234,9 @@ class DocumentOut(SourceOut):
     sha256: str
     retrieved: date | None
     licence: str | None
-    verbatim: bool = Field(description="whether the text is the very text at the url")
+    verbatim: bool | None = Field(
+        description="true if the text is the very text at the url, false if it says it in other words"
+    )
     characters: int
 
     @classmethod

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from bot.types import Block
 
 #: Part of a snapshot's identity: raise it when the same file would be read differently.
-READERS_VERSION = 3
+READERS_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,15 @@ _MAX_BRACKETS = 200
 _FENCE = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
+class _Loader(yaml.SafeLoader):
+    """Leaves dates as they are written: of one that cannot be, PyYAML would refuse the whole."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as PyYAML has it
+        first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def split_front_matter(raw: str) -> tuple[dict[str, object], str]:
     """Return the front matter as a mapping (empty when there is none) and the text after it.
 
@@ -35,9 +44,9 @@ def split_front_matter(raw: str) -> tuple[dict[str, object], str]:
     if max(match[1].count("["), match[1].count("{")) > _MAX_BRACKETS:  # PyYAML takes quadratic time for nested ones
         raise DocumentError(f"front matter is not valid YAML: it has more than {_MAX_BRACKETS} opening brackets")
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(match[1], Loader=yaml.SafeLoader)):
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(match[1], Loader=_Loader)):
             raise DocumentError("front matter uses YAML aliases, which are not allowed")
-        details = yaml.safe_load(match[1])
+        details = yaml.load(match[1], Loader=_Loader)
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:  # PyYAML raises them all
         problem = getattr(error, "problem", None) or type(error).__name__
         raise DocumentError(f"front matter is not valid YAML: {line(problem)}") from error
@@ -89,7 +98,7 @@ class FrontMatter(BaseModel):
     updated: Day | None = None
     retrieved: Day | None = None
     language: Annotated[str, Field(pattern="^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] | None = None
-    verbatim: bool = False
+    verbatim: bool | None = None
     licence: ShortText | None = None
     questions: Annotated[tuple[ShortText, ...], Field(max_length=20)] = ()
 

@@ -115,12 +115,16 @@ def chat_page(
     )
 
 
-def document_page(name: str, language: str, document: Document, place: str = "", also: str = "") -> str:
+def document_page(name: str, language: str, document: Document, place: str = "", also: str = "", of: str = "") -> str:
     """Return the whole document, readable and printable, with the stretch ``start-end`` marked, if there is one.
 
     :param also: other stretches that the same answer cites, with commas between; the page leads to the one before and
         the one after.
+    :param of: how the sha256 of the document that was cited begins; of another nothing is marked, and the page says so.
     """
+    changed = not document.sha256.startswith(of)
+    if changed:
+        place = also = ""
     marked = _stretch(document, place) or Span(0, 0)
     shown = [_show(document, block, marked) for block in document.blocks if block.end > block.start]
     groups = [(kind, list(blocks)) for kind, blocks in groupby(shown, key=_group)]
@@ -134,6 +138,7 @@ def document_page(name: str, language: str, document: Document, place: str = "",
         groups=groups,
         anchor=f"p{place}",
         anchored=_first_marked(shown),
+        changed=changed,
         before=_link(document, cited, at - 1) if marked.end and at else None,
         after=_link(document, cited, at + 1) if marked.end and at + 1 < len(cited) else None,
     )
@@ -146,7 +151,9 @@ def _stretch(document: Document, place: str) -> Span | None:
 
 
 def _link(document: Document, cited: Sequence[Span], at: int) -> str:
-    return viewer_link(document.id, cited[at], [span for number, span in enumerate(cited) if number != at])
+    return viewer_link(
+        document.id, document.sha256, cited[at], [span for number, span in enumerate(cited) if number != at]
+    )
 
 
 def _show(document: Document, block: Block, marked: Span) -> Shown:

@@ -101,6 +101,7 @@ width:min(var(--signpost-width,26em),100vw - 2*var(--x));height:min(var(--signpo
 border:1px solid var(--line);border-radius:var(--r);box-shadow:var(--signpost-shadow,0 4px 24px #0006);overflow:hidden}
 [data-side=start] .panel{inset-inline:var(--x) auto}
 .inline .log{flex:none;overflow:visible}
+.inline .log *{scroll-margin-block-end:12em}
 .inline form{position:sticky;inset-block-end:0;background:var(--paper)}
 .head{display:flex;flex-wrap:wrap;align-items:center;gap:.25em .5em;padding:.4em .75em;border-block-end:1px solid var(--line)}
 h2{font-size:1.1em;margin:0;flex:1 1 6em}
@@ -590,7 +591,7 @@ class SignpostChat extends HTMLElement {
           if (asking.signal.aborted) throw error;
           return null;
         });
-      else fault = { 422: "refused", 429: "busy", 503: "unready" }[reply.status] || "failed";
+      else fault = (await reply.text()).includes("Overloaded") ? "busy" : { 422: "refused", 429: "busy", 503: "unready" }[reply.status] || "failed";
     } catch {
       fault = late ? "slow" : navigator.onLine ? "network" : "offline";
     }
@@ -697,7 +698,7 @@ class SignpostChat extends HTMLElement {
     const meta = make("p", { class: "meta small" });
     for (const value of [citation.headings.filter((heading) => heading !== citation.title).join(" › "), citation.publisher, this.#day(citation), citation.page && this.#say("page", { n: citation.page })])
       if (value) meta.appendChild(make("span", {}, make("bdi", { text: value })));
-    const quote = make("blockquote", { dir: "auto", lang: citation.language });
+    const quote = make("blockquote", { dir: "auto", lang: citation.language || "" });
     const letters = [...text]; // places count code points
     let at = 0;
     for (const { start, end } of passage.highlights) {
@@ -708,11 +709,11 @@ class SignpostChat extends HTMLElement {
     const viewer = this.#viewer(citation);
     const source = web(citation.links.source_at_passage || citation.links.source || "");
     const tools = make("div", { class: "tools" }, this.#link("read", viewer, citation.title), this.#link("go", source, citation.title));
-    const copy = press(this.#say("copy"), () => this.#copy(passage, source || viewer, copy), {}, make("span", { class: "unseen" }, ": ", make("bdi", { lang: citation.language, text: citation.title })));
+    const copy = press(this.#say("copy"), () => this.#copy(passage, source || viewer, copy), {}, make("span", { class: "unseen" }, ": ", make("bdi", { lang: citation.language || "", text: citation.title })));
     tools.appendChild(copy);
     if (cite) tools.appendChild(press(this.#say("back"), () => cite.focus()));
     const card = make("article", { class: "card", part: "card", tabindex: "-1", "aria-labelledby": id },
-      make("h3", { id, lang: citation.language }, number + ". ", make("bdi", { text: citation.title })), meta, quote, tools);
+      make("h3", { id, lang: citation.language || "" }, number + ". ", make("bdi", { text: citation.title })), meta, quote, tools);
     if (passage.elsewhere.length) {
       const also = make("p", { class: "small" }, this.#say("also"));
       for (const other of passage.elsewhere) also.append(" ", make("a", { href: this.#viewer(other), target: "_blank", rel: "noopener noreferrer" }, other.title, make("span", { class: "unseen", text: ", " + this.#say("new_tab") })));

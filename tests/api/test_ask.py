@@ -37,6 +37,7 @@ def ask(client: TestClient, question: str, **more: object) -> dict[str, Any]:
 
 def test_a_reply_holds_the_answer_and_its_source(client: TestClient, bot: Bot) -> None:
     body = ask(client, QUESTION, top_k=1)
+    sha256 = hashlib.sha256(FILES["harbour.md"].encode()).hexdigest()
     assert 0.5 < body.pop("confidence") <= 1
     assert body.pop("took_ms") >= 0
     assert body["passages"][0].pop("score") > 0
@@ -55,7 +56,7 @@ def test_a_reply_holds_the_answer_and_its_source(client: TestClient, bot: Bot) -
                 "highlights": [{"start": 0, "end": 48}],
                 "citation": {
                     "document": "harbour.md",
-                    "sha256": hashlib.sha256(FILES["harbour.md"].encode()).hexdigest(),
+                    "sha256": sha256,
                     "start": 15,
                     "end": 95,
                     "headings": ["Harbour rules"],
@@ -67,7 +68,7 @@ def test_a_reply_holds_the_answer_and_its_source(client: TestClient, bot: Bot) -
                     "updated": "2025-02-03",
                     "language": "en",
                     "links": {
-                        "viewer": "/documents/harbour.md?passage=15-95#p15-95",
+                        "viewer": f"/documents/harbour.md?passage=15-95&of={sha256[:12]}#p15-95",
                         "source": "https://port.example/rules",
                         "source_at_passage": (
                             "https://port.example/rules"

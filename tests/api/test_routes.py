@@ -130,7 +130,8 @@ def test_every_passage_that_is_shown_can_be_fetched(client: TestClient) -> None:
             del citation["links"]["source_at_passage"]  # leads to the passage here, to its marked sentence there
         other = urlsplit(passage["citation"]["links"].pop("viewer"))
         own = urlsplit(found["citation"]["links"].pop("viewer"))
-        assert own.query == f"passage={passage['id'].rpartition('#')[2]}"
+        told = f"&of={found['citation']['sha256'][:12]}"
+        assert own.query == f"passage={passage['id'].rpartition('#')[2]}{told}"
         assert (own.path, own.query, own.fragment) == (other.path, other.query.split("&also=")[0], other.fragment)
         assert found["citation"] == passage["citation"]
 

@@ -124,7 +124,6 @@ def test_front_matter_ends_where_yaml_does(end: str, closing: str) -> None:
         ("just words", "not a list of `key: value`"),
         ("title: [", "not valid YAML"),
         ("\ttitle: x", "not valid YAML"),
-        ("published: 2025-13-45", "not valid YAML"),
         ("? [a]\n: b", "not valid YAML"),
         ("a: &x [1]\nb: *x", "aliases"),
         ("a: &x [1]\nb: &y [*x, *x]\nc: [*y, *y]", "aliases"),
@@ -208,3 +207,16 @@ def test_a_web_address_may_be_linked(url: str) -> None:
 )
 def test_anything_else_is_never_linked(url: str) -> None:
     assert not is_web_address(url)
+
+
+@pytest.mark.parametrize("day", ["2025-13-45", "2024-02-30", "03.11.2025"])
+def test_a_day_that_there_is_not_costs_only_itself(day: str) -> None:
+    details, text = split_front_matter(f"---\ntitle: Boats\nupdated: {day}\n---\nThey float.\n")
+    source, _, notes = source_record(details, "fallback")
+    assert (source.title, source.updated, text) == ("Boats", None, "They float.\n")
+    assert len(notes) == 1 and notes[0].startswith("updated left out: ")
+
+
+def test_whether_a_text_is_that_of_its_source_is_not_guessed() -> None:
+    said = [source_record({"verbatim": value}, "fallback")[0].verbatim for value in (True, False, None)]
+    assert said == [True, False, None]

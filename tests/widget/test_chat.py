@@ -129,7 +129,7 @@ def test_what_a_source_does_not_tell_is_not_shown(visit: Visit) -> None:
     card = visit.last.locator("article").first
     expect(card.locator(".meta")).to_have_text("")
     expect(card.get_by_role("link")).to_have_count(1)
-    assert card.locator("blockquote").get_attribute("lang") is None
+    assert card.locator("blockquote").get_attribute("lang") == "", "unknown, so not that of the page"
     assert re.findall("null|undefined|Invalid|NaN", visit.last.inner_html()) == []
     second = visit.last.locator("article").nth(1).locator(".meta")
     expect(second).to_contain_text("Published 3 February 2019")
@@ -385,6 +385,44 @@ def test_each_fault_is_told_apart_keeps_the_question_and_needs_one_press(visit: 
         assert len(visit.asked) == asked + 2
     assert all(said)
     assert len(set(said)) == len(faults), said
+
+
+def test_a_service_that_too_many_ask_is_said_to_be_busy_and_not_unready(visit: Visit) -> None:
+    visit.begin()
+    visit.refuse(503, body='{"error":"Overloaded","detail":"y","request_id":"z"}')
+    visit.send(HOTLINES)
+    expect(visit.last.get_by_role("alert")).to_contain_text("Too many")
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (320, 640)])
+def test_what_has_the_focus_is_not_behind_the_form(visit: Visit, size: tuple[int, int]) -> None:
+    """WCAG 2.4.11, of a page that is the chat, whose form stays where it can be reached."""
+    page = visit.page
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.goto(visit.service)
+    for number, question in enumerate((HOTLINES, "What does GIFCT stand for?", "Is Kenya a member of WeProtect?"), 1):
+        page.locator("signpost-chat textarea").fill(question)
+        page.keyboard.press("Enter")
+        expect(page.locator("signpost-chat .status")).to_have_count(number)
+    page.evaluate("window.scrollTo(0, 0)")
+    page.mouse.click(5, 5)
+    seen = 0
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        place = page.evaluate(
+            """() => {
+                const root = document.querySelector("signpost-chat").shadowRoot;
+                const at = root.activeElement;
+                if (!at || at.closest("form")) return null;
+                const form = root.querySelector("form").getBoundingClientRect();
+                const its = at.getBoundingClientRect();
+                return [its.top, form.top];
+            }"""
+        )
+        if place:
+            seen += 1
+            assert place[0] < place[1] - 10, place
+    assert seen > 15
 
 
 @pytest.mark.parametrize("status", [429, 503])

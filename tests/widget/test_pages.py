@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from bot.engine import Bot, build_index, open_bot
 from bot.settings import Settings, load_settings
 from bot.types import Passage
 from bot.widget.pages import document_page
-from tests.conftest import write_files
+from tests.conftest import FILES, write_files
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 QUESTION = "How fast may a boat go in the harbour?"
@@ -149,7 +150,7 @@ def test_the_form_leads_to_the_marked_sentence_and_its_source(client: TestClient
     for part in ("Harbour rules", "Port Office", "Updated 3 February 2025"):
         assert part in card
     links = [node.attributes["href"] for node in LexborHTMLParser(reply.text).css("article:first-of-type .links a")]
-    assert links[0] == "/documents/harbour.md?passage=15-95&also=107-278#p15-95"
+    assert links[0] == f"/documents/harbour.md?passage=15-95&of={OF}&also=107-278#p15-95"
     assert (links[1] or "").startswith("https://port.example/rules#:~:text=")
     assert text_of(reply.text, "textarea") == "", "ready for the next question"
     assert not LexborHTMLParser(reply.text).css("script, signpost-chat"), "an answer on a page needs none"
@@ -332,6 +333,8 @@ def test_an_unknown_address_is_a_page_that_leads_on(client: TestClient, address:
 # --- from citation to citation ----------------------------------------------------------------------------------------
 
 #: Where the second part of the harbour's rules stands; the tests below look at it.
+#: How the sha256 of harbour.md begins.
+OF = hashlib.sha256(FILES["harbour.md"].encode()).hexdigest()[:12]
 PLACE = "107-278"
 
 
@@ -368,6 +371,15 @@ def test_the_citations_of_an_answer_follow_one_another_as_in_the_document(shippe
         assert max(counts) > 3, "some answers cite several places"
 
 
+def test_a_link_to_a_document_that_has_changed_marks_nothing_and_says_so(client: TestClient) -> None:
+    for of, marked in ((OF, True), (OF[:4], True), ("", True), ("0" * 12, False), ("<b>", False)):
+        page = client.get("/documents/harbour.md", params={"passage": PLACE, "also": "15-95", "of": of}).text
+        assert ("The cited passage is marked." in text_of(page, "main")) is marked
+        assert ("The document has changed since it was cited" in text_of(page, "main")) is not marked
+        assert bool(LexborHTMLParser(page).css("mark")) is marked
+        assert bool(cited_links(page)) is marked
+
+
 def test_a_passage_that_is_cited_alone_leads_nowhere(client: TestClient) -> None:
     page = client.get("/documents/harbour.md", params={"passage": PLACE}).text
     assert cited_links(page) == {}
@@ -396,7 +408,8 @@ def test_a_citation_leads_to_those_before_and_after_it(
     expected = {rel: place for rel, place in (("prev", before), ("next", after)) if place}
     fragment = {rel: place.split("&")[0] for rel, place in expected.items()}
     assert cited_links(page) == {
-        rel: f"/documents/harbour.md?passage={place}#p{fragment[rel]}" for rel, place in expected.items()
+        rel: f"/documents/harbour.md?passage={place.replace('&', f'&of={OF}&')}#p{fragment[rel]}"
+        for rel, place in expected.items()
     }
 
 
