@@ -17,6 +17,7 @@ _KINDS: dict[Kind, str] = {
     "contact": "a way to get in touch",
     "sum": "a sum of money",
     "frequency": "how often",
+    "duration": "how long",
     "number": "a number",
     "date": "a date",
     "time": "when",

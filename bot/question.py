@@ -15,11 +15,11 @@ from bot.countries import COUNTRY
 from bot.lexical import terms_of, words_of
 
 Kind: TypeAlias = Literal[
-    "contact", "sum", "frequency", "number", "date", "time", "country", "place", "name", "reason"
+    "contact", "sum", "frequency", "duration", "number", "date", "time", "country", "place", "name", "reason"
 ]  # fmt: skip
 
 #: Kinds whose presence in a sentence is plain to tell.
-PLAIN_KINDS: frozenset[Kind] = frozenset({"contact", "sum", "frequency", "number", "date", "country"})
+PLAIN_KINDS: frozenset[Kind] = frozenset({"contact", "sum", "frequency", "duration", "number", "date", "country"})
 
 _NUMBER_WORDS = (
     "one(?! another| of )|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|"
@@ -76,9 +76,10 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
         ),
         "frequency",
     ),
+    (re.compile(r"\bhow (?:long(?! ago)|old|soon|quick(?:ly)?)\b", re.I), "duration"),
     (
         re.compile(
-            r"\bhow (?:many|much|long(?! ago)|far|old|early|late|soon|quick(?:ly)?|fast|warm|hot|cold|big|large|small"
+            r"\bhow (?:many|much|far|early|late|fast|warm|hot|cold|big|large|small"
             r"|tall|high|deep|wide|thick|heavy)\b|\b(?:number|total|count|percentage|proportion) of\b"
             r"|\b(?:what|which|what['’]?s the) (?:\w+ )?(?:age|temperature|height|length|size|limit|speed|weight)\b"
             r"|\b(?:min(?:imum)?|max(?:imum)?|daily|upper|lower) (?:\w+ )?(?:age|size|limit|number|length|amount)\b",
@@ -178,6 +179,11 @@ def core_of(question: str) -> str:
 
 
 _HOLDS: dict[Kind, re.Pattern[str]] = {
+    "duration": re.compile(
+        rf"(?:\d|\b(?:an?|one|half|few|several|{_NUMBER_WORDS}))[ -](?:\w+ )?"
+        r"(?:seconds?|minutes?|hours?|days?|weeks?|fortnights?|months?|years?|decades?|m|met(?:re|er)s?|km|miles?|feet|foot)\b",
+        re.I,
+    ),
     "number": re.compile(rf"\d|\b(?:{_NUMBER_WORDS})\b", re.IGNORECASE),
     "date": re.compile(
         rf"\b(?:1[5-9]|20)\d\d\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:{_MONTHS}) \d|\d (?:{_MONTHS})\b"

@@ -47,7 +47,7 @@ _WEIGHTS = np.array(
 #: where the kind is plain to tell. They do not change the order of passages.
 MARK_WORD_WEIGHT = 0.03
 MARK_KIND_WEIGHTS: dict[Kind, float] = {
-    "contact": 0.3, "sum": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "country": 0.3,
+    "contact": 0.3, "sum": 0.3, "duration": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "country": 0.3,
     "time": 0.1, "place": 0.1, "name": 0.1, "reason": 0.1,
 }  # fmt: skip
 
