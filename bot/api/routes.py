@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse, Response
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
@@ -183,3 +184,14 @@ async def ready(bot: CurrentBot) -> HealthOut:
 def metrics(request: Request) -> Response:
     """Return counters in the Prometheus text format."""
     return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _with_head(router: APIRouter) -> None:
+    """Whatever can be got has a HEAD (RFC 9110, 9.1); the server leaves the body out."""
+    for route in [route for route in router.routes if isinstance(route, APIRoute) and "GET" in (route.methods or ())]:
+        path = route.path.removeprefix(router.prefix)
+        router.add_api_route(path, route.endpoint, methods=["HEAD"], include_in_schema=False)
+
+
+_with_head(v1)
+_with_head(service)

@@ -488,3 +488,16 @@ def test_only_web_addresses_are_given_as_links(tmp_path: Path) -> None:
             links = passage["citation"]["links"]
             for link in (links["source"], links["source_at_passage"]):
                 assert link is None or urlsplit(link).scheme == "https"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/documents", "/v1/documents/harbour.md", "/v1/passages/harbour.md%2315-95", "/v1/suggestions", "/health/live",
+     "/health/ready", "/metrics"],
+)  # fmt: skip
+def test_what_can_be_got_has_a_head(client: TestClient, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+    assert (whole.status_code, head.status_code) == (200, 200)
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert client.head("/v1/ask").status_code == 405
+    assert "head" not in client.get("/openapi.json").json()["paths"].get(path, {})

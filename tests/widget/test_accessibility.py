@@ -613,8 +613,10 @@ def test_an_answer_can_be_printed(page: Page, site: Site, service: str, inline: 
     page.locator("signpost-chat summary").click()
     ask(page, LISTED)
     page.emulate_media(media="print")
-    for hidden in ("form", ".head button", ".tools"):
+    for hidden in ("form", ".head button", ".tools button", "summary"):
         expect(page.locator(f"signpost-chat {hidden}").first).to_be_hidden()
+    printed = page.locator("signpost-chat .tools a").first.evaluate("node => getComputedStyle(node, '::after').content")
+    assert "/documents/" in printed, "on paper an address is of use, a link is not"
     cut = in_widget(
         page,
         """const out = [];
