@@ -39,7 +39,7 @@ def make_answer(
         status=verdict.status,
         confidence=verdict.confidence,
         quote=_quote(query, hits[0], snapshot) if found else None,
-        passages=tuple(_cite(hit, hits[:top_k], snapshot) for hit in hits[:top_k]),
+        passages=tuple(_cite(query, hit, hits[:top_k], snapshot) for hit in hits[:top_k]),
         unknown_words=() if found or query.foreign else unknown_words(query.text, snapshot.lexical),
         suggestions=() if found else tuple(starters),
         corrections=query.corrections,
@@ -69,15 +69,20 @@ def _notes(query: Query, hits: Sequence[Hit]) -> Iterator[str]:
 def _quote(query: Query, hit: Hit, snapshot: Snapshot) -> Quote:
     """The marked sentence; of a list that a name is not in, its heading."""
     lookup = query.lookup
-    absent = lookup is not None and lookup.entry is None and lookup.is_in(hit.passage)
-    if lookup is not None and absent and lookup.list.heading is not None:
+    if lookup is not None and _lacks_entry(query, hit) and lookup.list.heading is not None:
         start, end = lookup.list.heading
         return Quote(snapshot.documents[hit.passage.document].text[start:end], hit.passage.id, start, end)
     start, end = hit.passage.sentences[hit.best_sentence]
     return Quote(hit.passage.sentence_text(hit.best_sentence), hit.passage.id, start, end)
 
 
-def _cite(hit: Hit, hits: Sequence[Hit], snapshot: Snapshot) -> CitedPassage:
+def _lacks_entry(query: Query, hit: Hit) -> bool:
+    """Whether a passage is where the name that is asked about would stand, if it stood in the list."""
+    lookup = query.lookup
+    return lookup is not None and lookup.entry is None and lookup.is_in(hit.passage)
+
+
+def _cite(query: Query, hit: Hit, hits: Sequence[Hit], snapshot: Snapshot) -> CitedPassage:
     passage = hit.passage
     beside = (other.passage for other in hits if other is not hit and other.passage.document == passage.document)
     others = [Span(other.start, other.end) for other in beside]
@@ -88,7 +93,9 @@ def _cite(hit: Hit, hits: Sequence[Hit], snapshot: Snapshot) -> CitedPassage:
         elsewhere=tuple(
             cite(other, snapshot.documents, _same_sentence(passage, marked, other)) for other in hit.elsewhere
         ),
-        highlights=(Span(marked.start - passage.start, marked.end - passage.start),),
+        highlights=()
+        if _lacks_entry(query, hit)  # none of its entries is the one
+        else (Span(marked.start - passage.start, marked.end - passage.start),),
     )
 
 

@@ -74,6 +74,8 @@ def test_a_name_that_is_not_there_leads_to_where_it_would_stand(
     place = document.text[lookup.place.start : lookup.place.end]
     assert place.startswith(neighbours[0]) and place.endswith(neighbours[1])
     assert place in answer.passages[0].hit.passage.text
+    assert answer.passages[0].highlights == (), "no other name is marked"
+    assert all(cited.highlights for cited in answer.passages[1:])
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ border-radius:var(--r);resize:none}
 @media(max-height:30em){.panel{overflow:auto!important}.log{flex:none;overflow:visible}.inline form{position:static}}
 .short.short{overflow:auto}.short .log{flex:none;overflow:visible}
 @media(forced-colors:active){mark{background:Mark;color:MarkText;forced-color-adjust:none}.asked{border:1px solid}}
-@media print{.launch,form,button,summary{display:none!important}.tools a::after{content:" "attr(href)}.float{position:absolute;inset:0 0 auto}.float .panel{position:static;width:auto;height:auto;overflow:visible}.log{overflow:visible}}`;
+@media print{form,button,summary{display:none}.tools a::after{content:" "attr(href)}.float{position:absolute;inset:0 0 auto}.float .panel{position:static;width:auto;height:auto;overflow:visible}.log{overflow:visible}}`;
 
 const ANNOUNCER = "display:block;visibility:visible;position:fixed;inset:0 auto auto 0;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap;";
 
@@ -570,7 +570,7 @@ class SignpostChat extends HTMLElement {
     turn.place.replaceChildren();
     const kept = turn.reply;
     const known = this.#turns.indexOf(turn);
-    /* Asked again, a question stays where it stands. */
+    /* Asked again, it stays in place. */
     const at = this.#turns.filter((one) => one.item.compareDocumentPosition(turn.item) & Node.DOCUMENT_POSITION_FOLLOWING).length;
     const before = this.#turns.slice(0, at);
     const turns = alone ? [] : before.slice(-4).map((one) => ({ question: one.question, passages: one.reply.passages.map((passage) => passage.id).filter((id) => typeof id === "string") }));
