@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -128,6 +130,20 @@ def test_vectors_are_rows_of_float32_of_length_one(encoder: Encoder) -> None:
     assert np.allclose(np.linalg.norm(np.concatenate([rows, asked]), axis=1), 1, atol=NOISE)
     assert encoder.encode_question("").shape == (1, 384)
     assert encoder.encode_passages([]).shape == (0, 384)
+
+
+@pytest.mark.parametrize("known", ["AVX2", "AVX512_CORE_VNNI"])
+def test_where_openvino_fails_onnx_runtime_encodes(
+    model: Encoder, vectors: Embeddings, tmp_path: Path, known: str
+) -> None:
+    """On some processors it does with these settings: when it compiles, or only when it runs. Elsewhere it works."""
+    code = "import sys, numpy; from tests.test_encoder import TEXTS, opened; from bot.model import find_model; "
+    code += "from bot.settings import load_settings; "
+    code += "numpy.save(sys.argv[1], opened(find_model(load_settings())).encode_passages(TEXTS[:8]))"
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": known}
+    file = tmp_path / "rows.npy"
+    subprocess.run([sys.executable, "-c", code, str(file)], check=True, env=environment, timeout=120)
+    assert cosines(np.load(file), vectors[:8]).min() >= WEIGHTS8
 
 
 def test_what_serves_needs_no_torch(model: Encoder) -> None:

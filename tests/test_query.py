@@ -118,3 +118,22 @@ def test_the_answer_says_what_was_searched_for_and_keeps_the_question(shipped: B
     assert answer.question == "modle natinal reponse"
     assert {change.searched for change in answer.corrections} == {"model", "national", "response"}
     assert answer.passages[0].citation.document == "model-national-response.md"
+
+
+@pytest.mark.parametrize(
+    "polite",
+    [
+        "Hello, {}",
+        "Could you please tell me: {}",
+        "quick question - {}",
+        "Good afternoon. {}",
+        "{} pls",
+        "{} Thank you!",
+    ],
+)
+def test_whoever_is_polite_gets_the_same_answer(shipped: Bot, polite: str) -> None:
+    questions = [question for record in shipped.snapshot.documents.records for question in record.questions]
+    for question in questions:
+        plain, asked = shipped.ask(question), shipped.ask(polite.format(question))
+        assert (asked.status, asked.quote, asked.passages) == (plain.status, plain.quote, plain.passages)
+        assert asked.question == polite.format(question)
