@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bot.engine import Bot, build_index, open_bot
@@ -12,15 +14,17 @@ from bot.types import Filters
 from tests.conftest import write_files
 
 
+BIRDS = ("Albatross", "Avocet", "Brent Goose", "Coot", "Curlew", "Dunlin", "Eider", "Fulmar", "Gannet", "Goldeneye",
+         "Great Auk", "Heron", "Kestrel", "Knot")  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def birds(tmp_path_factory: pytest.TempPathFactory) -> Bot:
     """A list of fourteen birds, a list that is in no order, and a story that names one of the birds."""
-    ordered = ["Albatross", "Avocet", "Brent Goose", "Coot", "Curlew", "Dunlin", "Eider", "Fulmar", "Gannet"]
-    ordered += ["Goldeneye", "Great Auk", "Heron", "Kestrel", "Knot"]
     home = tmp_path_factory.mktemp("birds")
     files = {
         "list.md": "# Island birds\n\nThe bird club keeps a list.\n\n## Members of the bird club's list\n\n"
-        + "".join(f"- {name}\n" for name in ordered),
+        + "".join(f"- {name}\n" for name in BIRDS),
         "tasks.md": "# Tasks\n\n"
         + "".join(f"- {task} the pier\n" for task in "wash paint mend sweep rig tar".split() * 3),
         "story.md": "# The lighthouse\n\nA heron once stood on the lamp of the lighthouse until noon.\n",
@@ -157,10 +161,13 @@ def test_nothing_is_said_of_a_list_where_no_one_name_is_asked_about(shipped: Bot
     assert shipped.ask(question).notes == ()
 
 
-def test_a_name_that_is_not_asked_about_is_not_marked(shipped: Bot) -> None:
-    for question in ("Are Chile and Kenya members?", "weprotect kenya"):
-        cited = shipped.ask(question).passages[0].hit
-        assert cited.passage.sentence_text(cited.best_sentence) == "Kenya"
+@pytest.mark.parametrize("question", ["Are falcons and owls in the book?", "birds of prey on the island"])
+def test_a_name_that_is_not_asked_about_is_not_marked(tmp_path: Path, question: str) -> None:
+    text = "# Island birds\n\nThese are in the book of the club.\n\n" + "".join(f"- {name}\n" for name in BIRDS)
+    settings = load_settings(corpus=write_files(tmp_path / "corpus", {"book.md": text}), index=tmp_path / "index")
+    build_index(settings)
+    cited = open_bot(settings).ask(question).passages[0].hit
+    assert cited.passage.sentence_text(cited.best_sentence) == "These are in the book of the club."
 
 
 def test_the_members_of_the_shipped_list_are_all_found(shipped: Bot) -> None:
