@@ -177,12 +177,12 @@ def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot, calibration: Ca
 def _lacks_name(query: Query, hit: Hit, snapshot: Snapshot) -> bool:
     """Whether a question names a country or a year that the passage, its title and its headings do not: what is said of
     another is no answer. Whether something is so may be answered without naming it."""
-    if asks_whether(query.text):
+    named = [match[0] for match in COUNTRY.finditer(query.text) if not COUNTRY_ADJECTIVE.fullmatch(match[0])]
+    named += _YEAR.findall(query.text)
+    if not named or asks_whether(query.text):
         return False
     title = snapshot.documents.record(hit.passage.document).source.title
     said = quoted_terms(context_of(title, hit.passage.headings)) | quoted_terms(hit.passage.text)
-    named = [match[0] for match in COUNTRY.finditer(query.text) if not COUNTRY_ADJECTIVE.fullmatch(match[0])]
-    named += _YEAR.findall(query.text)
     return any(not said.issuperset(terms_of(name)) for name in named)
 
 

@@ -55,8 +55,9 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
         re.compile(
             r"\b(?:phone|telephone|fax|mobile|hotline|contact|call)(?:ing)? (?:number|details)\b|\baddress of\b"
             r"|\b(?:e-?mail|postal|street|mailing) address\b|\b(?:phone|telephone|fax|e-?mail|web ?site) (?:of|for)\b"
-            r"|(?<!\bmy )(?<!\bown )(?<!\bthe )(?<!\bby )(?<!\bvia )(?<!\bper )(?<!\bon )(?<!\bor )(?<!\bpersonal )"
-            r"\b(?:phone|telephone|fax|e-?mail|web ?site)\W*$",  # one that is asked for, not one that plays a part
+            r"|\b(?=[pftew](?:hone|ele|ax|-?mail|eb))"  # what rules most out comes first
+            r"(?<!\bmy )(?<!\bown )(?<!\bthe )(?<!\bby )(?<!\bvia )(?<!\bper )(?<!\bon )(?<!\bor )(?<!\bpersonal )"
+            r"(?:phone|telephone|fax|e-?mail|web ?site)\W*$",  # one that is asked for, not one that plays a part
             re.I,
         ),
         "contact",
@@ -164,9 +165,11 @@ _AFTER_COMMA = re.compile(rf",\s+(?={_ASKING})", re.I)
 
 def without_politeness(question: str) -> str:
     """Return a question without greetings and words that ask to be told; as it is if nothing else would be left."""
-    parts = [_POLITE_END.sub("", _POLITE.sub("", part)) for part in _SENTENCE_END.split(question)]
-    parts = [part for part in parts if any(map(str.isalnum, part))]
-    return question if not parts or not (_POLITE.search(question) or _POLITE_END.search(question)) else " ".join(parts)
+    parts = _SENTENCE_END.split(question)
+    bare = [_POLITE_END.sub("", _POLITE.sub("", part)) for part in parts]
+    if bare == parts:
+        return question
+    return " ".join(part for part in bare if any(map(str.isalnum, part))) or question
 
 
 def core_of(question: str) -> str:

@@ -313,12 +313,12 @@ def _marked(
         return number, 0.0, float(cosines[number])
     sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
     asked = query.about
-    unasked = names if query.kind != "country" else frozenset()
-    near, shared = _as_answers(sentences, cosines, [asked & quoted_terms(sentence) for sentence in sentences])
-    near = [
-        cosine + _NEVER if span in unasked and not held else cosine
-        for span, cosine, held in zip(passage.sentences, near, shared, strict=True)
-    ]
+    near, shared = _as_answers(sentences, cosines, asked)
+    if names and query.kind != "country":
+        near = [
+            cosine + _NEVER if span in names and not held else cosine
+            for span, cosine, held in zip(passage.sentences, near, shared, strict=True)
+        ]
     holders = {term: sum(term in held for held in shared) for term in set().union(*shared)}
     rarity = {term: math.log((len(sentences) + 1) / (count + 0.5)) for term, count in holders.items()}
     scores = [
@@ -338,13 +338,14 @@ def _marked(
 
 
 def _as_answers(
-    sentences: Sequence[str], cosines: Floats, shared: Sequence[frozenset[str]]
+    sentences: Sequence[str], cosines: Floats, asked: frozenset[str]
 ) -> tuple[list[float], list[frozenset[str]]]:
-    """How near each sentence is as an answer, and the question's words that it holds: what a question of the document
+    """How near each sentence is as an answer, and the words asked for that it holds: what a question of the document
     has of both goes to what follows it, and to what follows "Yes."; a table's header is no answer at all."""
-    near, held = cosines.tolist(), list(shared)
+    terms = list(map(quoted_terms, sentences))
+    near, held = cosines.tolist(), [asked & its for its in terms]
     for number, (sentence, following) in enumerate(pairwise(sentences)):
-        if is_question(sentence) or not quoted_terms(sentence):
+        if not terms[number] or is_question(sentence):
             near[number + 1] = max(near[number + 1], near[number])
             held[number + 1] |= held[number]
             near[number], held[number] = near[number] + _NEVER, frozenset()

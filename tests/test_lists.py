@@ -13,7 +13,6 @@ from bot.settings import load_settings
 from bot.types import Filters
 from tests.conftest import write_files
 
-
 BIRDS = ("Albatross", "Avocet", "Brent Goose", "Coot", "Curlew", "Dunlin", "Eider", "Fulmar", "Gannet", "Goldeneye",
          "Great Auk", "Heron", "Kestrel", "Knot")  # fmt: skip
 
