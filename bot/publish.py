@@ -121,11 +121,11 @@ def _write(
         reading = beside.submit(_read, documents, passages, encoder, before, same, folder / "lexical")
         vectors, sentence_vectors, kept = _vectors(by_id, passages, encoder, progress, before, same)
         index, choice = build_index(vectors, sentence_vectors, factory, kept)
-        _write_file(folder / "passages.faiss", faiss.serialize_index(index).data)
-        _write_file(folder / "passage_vectors.npy", npy(vectors))
-        _write_file(folder / "sentence_vectors.npy", npy(sentence_vectors))
         canaries = _canaries(passages, Vectors(index, vectors, choice), encoder)
     readings, vocabulary, order = reading.result()
+    _write_file(folder / "passages.faiss", faiss.serialize_index(index).data)
+    _write_file(folder / "passage_vectors.npy", npy(vectors))
+    _write_file(folder / "sentence_vectors.npy", npy(sentence_vectors))
     for name, data in stored(documents, passages, readings):
         _write_file(folder / name, data)
     _write_file(folder / "vocabulary.json", VOCABULARY.dump_json(vocabulary))
@@ -325,8 +325,8 @@ def _forget_old(index: Path, snapshot_id: str, before: str | None) -> None:
 def _is_damaged(index: Path, name: str) -> bool:
     try:
         checked_files(index, name, read_manifest(index, name))
-    except SnapshotDamaged:
-        return True
+    except SnapshotDamaged as error:  # what only cannot be read now is not removed for it
+        return not isinstance(error.__cause__, OSError) or isinstance(error.__cause__, FileNotFoundError)
     except SnapshotError:  # another version may be able to open it
         return False
     return False
