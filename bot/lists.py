@@ -26,7 +26,8 @@ _IN_ORDER = 0.9  # share of neighbours in alphabetical order
 #: something and not whether; that are small talk; and the words that only say so.
 _PLAINLY = re.compile(
     r"\b(?:members?|membership|part of|belongs?|belonging|join(?:ed|s)?|listed|included?|inside|take[sn]? part)\b"
-    r"|\bin (?:the|this|that|your) (?:list|network|alliance|club|group|organi[sz]ation)\b",
+    r"|\bin (?:the|this|that|your) (?:list|network|alliance|club|group|organi[sz]ation)\b"
+    r"|^\W*(?:\w[\w’'.-]*\W+){1,4}is (?:in|on)\b",  # what is left of "tell me if Narnia is in it"
     re.IGNORECASE,
 )
 _PERHAPS = re.compile(
@@ -56,6 +57,9 @@ _SUBJECT = re.compile(
     r"(?:an? |part\b|in\b|on\b|among|listed|included?\b|inside|one of|members?\b|belongs?\b|join|take)",
     re.IGNORECASE,
 )
+#: Or before one, in what is left of "tell me if narnia is in it".
+_STATED = re.compile(r"^\W*(?:the )?(?P<name>\w[\w’'.-]*(?: \w[\w’'.-]*){0,3}?) is (?:in|on|part|an?)\b", re.IGNORECASE)
+
 _GENERIC = frozenset(terms_of("republic kingdom state states united people democratic federal islands the of"))
 
 #: What makes another name of one: South Sudan is not Sudan.
@@ -272,7 +276,7 @@ def _absent(question: str, lists: Sequence[NameList], lexical: Lexical, plainly:
     if _ASKS_WHETHER.search(question) and not question.isupper():
         candidates = list(filter(is_another, (_bare(match[0]) for match in _NAME.finditer(question))))
     if not candidates and plainly and not _ASKS_ELSE.search(question):
-        subjects = (match["name"] for match in _SUBJECT.finditer(question))
+        subjects = (match["name"] for found in (_SUBJECT, _STATED) for match in found.finditer(question))
         candidates = [name for name in subjects if all(map(_tells, name.split())) and is_another(name)]
     if len(candidates) != 1 or COUNTRY_ADJECTIVE.fullmatch(candidates[0]):
         return None

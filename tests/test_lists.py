@@ -107,6 +107,7 @@ def test_other_questions_about_a_name_are_not_answered_by_the_list(birds: Bot, q
         ("Good morning! Could you tell me if Peru is a member?", "Peru"),
         ("Does the list include Bosnia and Herzegovina?", "Bosnia & Herzegovina"),
         ("IS KENYA A MEMBER OF WEPROTECT?", "Kenya"),
+        ("could you tell me if peru is in weprotect", "Peru"),
         ("Is the UK a member?", "The United Kingdom"),
         ("is the uk in weprotect", "The United Kingdom"),
         ("Is the U.S. a member of WeProtect?", "The United States of America"),
@@ -125,6 +126,7 @@ def test_a_member_is_found_however_it_is_asked_for(shipped: Bot, question: str, 
     [
         ("Is North Korea a member of WeProtect?", "North Korea"),  # no Republic of Korea
         ("is south sudan a member?", "south sudan"),
+        ("hi, could you tell me if north korea is in weprotect pls", "north korea"),
         ("Is Papua New Guinea a member?", "Papua New Guinea"),
         ("Is Northern Ireland a member?", "Northern Ireland"),
         ("Is Guinea-Bissau a member?", "Guinea-Bissau"),
@@ -144,6 +146,8 @@ def test_another_name_is_not_there_and_is_said_in_full(shipped: Bot, question: s
     [
         "Can individuals join WeProtect?",
         "Do members vote?",
+        "what is in the list",
+        "The mission of the alliance is in its strategy?",
         "Are members audited?",
         "Is it expensive to join?",
         "Did the alliance expel any member?",
