@@ -80,9 +80,11 @@ def in_context(
     def understood(text: str) -> Query:
         return understand(text, snapshot, encoder, languages)
 
+    if not turns:
+        return understood(question)
     turns = turns[-_MOST_TURNS:]
     name = _INSTEAD.fullmatch(question)
-    if name and turns:
+    if name:
         before = _whole(turns, understood)
         instead = understood(_with_name(before, name["name"]))
         if before.lookup is not None and instead.lookup is not None and _was_shown(before.lookup, turns[-1], snapshot):
@@ -139,7 +141,7 @@ def _is_about_else(
     lookup: Lookup, turns: Sequence[Turn], snapshot: Snapshot, understood: Callable[[str], Query]
 ) -> bool:
     """Whether the last turn asked something and was answered from elsewhere than where the list stands."""
-    return bool(turns and understood(turns[-1].question).terms.words) and not _was_shown(lookup, turns[-1], snapshot)
+    return bool(understood(turns[-1].question).terms.words) and not _was_shown(lookup, turns[-1], snapshot)
 
 
 def _was_shown(lookup: Lookup, turn: Turn, snapshot: Snapshot) -> bool:

@@ -54,6 +54,8 @@ def with_other_forms(text: str) -> str:
 
     A date that may be read in two ways (04/03/2024) gets both.
     """
+    if text.isalpha() and text.casefold() not in _NUMBERS:
+        return text
     if not _NUMBER_WORDS.isdisjoint(_LETTERS.findall(text.casefold())):
         text = _COMPOUND_NUMBER.sub(_compound_number, text)
         text = _NUMBER_WORD.sub(lambda match: str(_NUMBERS[match[0].casefold()]), text)

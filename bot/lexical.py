@@ -170,8 +170,18 @@ def _sizes(folder: Path) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Term:
+    """A term of a question in one reading: what finds it, how many passages have it, and how much it tells them apart
+    (Lucene's idf)."""
+
+    query: Query
+    passages: int
+    idf: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Clause:
-    """One term of a question, and how many passages have it."""
+    """A term with what it counts, and how many passages have it."""
 
     query: Query
     passages: int
@@ -218,6 +228,7 @@ class Lexical:
         index.reload()
         self._searcher = index.searcher()
         self._count = int(self._searcher.num_docs)
+        self._term = _remembered_terms(self._searcher, self._schema, self._count)
         self._starts = [0, *accumulate(_sizes(folder))]
         self._rows = order.astype(np.int64)
         if self._starts[-1] != self._count or not np.array_equal(np.sort(self._rows), np.arange(self._count)):
@@ -260,21 +271,28 @@ class Lexical:
 
     def _clauses(self, terms: Terms, share: float) -> Iterator[_Clause]:
         for reading, weight in READINGS.items():
-            counts = {term: self._searcher.doc_freq(reading, term) for term in getattr(terms, reading)}
-            ceiling = _CEILING * sum(map(self._idf, counts.values()))
-            for term, count in counts.items():
-                if not count:
-                    continue
-                clause = Query.term_query(self._schema, reading, term, index_option="freq")
-                yield _Clause(Query.boost_query(clause, share * weight / ceiling), count)
+            found = [self._term(reading, text) for text in dict.fromkeys(getattr(terms, reading))]
+            ceiling = _CEILING * sum(term.idf for term in found)
+            for term in found:
+                if term.passages:
+                    yield _Clause(Query.boost_query(term.query, share * weight / ceiling), term.passages)
 
     def idf(self, term: str, reading: str = "words") -> float:
         """Return how much a term tells passages apart: Lucene's idf, more than 0; rare is high, unknown is highest."""
-        return self._idf(self._searcher.doc_freq(reading, term))
-
-    def _idf(self, count: int) -> float:
-        return math.log(1 + (self._count - count + 0.5) / (count + 0.5))
+        return self._term(reading, term).idf
 
     def knows(self, term: str) -> bool:
         """Whether any passage, title or heading holds the term."""
-        return bool(self._searcher.doc_freq("words", term))
+        return self._term("words", term).passages > 0
+
+
+def _remembered_terms(searcher: tantivy.Searcher, schema: tantivy.Schema, count: int) -> Callable[[str, str], _Term]:
+    """Look terms up by reading and text; the same ones are asked about again and again."""
+
+    @lru_cache(maxsize=1 << 14)
+    def term(reading: str, text: str) -> _Term:
+        passages = searcher.doc_freq(reading, text)
+        idf = math.log(1 + (count - passages + 0.5) / (passages + 0.5))
+        return _Term(Query.term_query(schema, reading, text, index_option="freq"), passages, idf)
+
+    return term

@@ -8,24 +8,24 @@ own theoretical bounds, after Bruch, Gai and Ingber, "An Analysis of Fusion Func
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import islice, pairwise
+from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from bot.lexical import quoted_terms, words_of
+from bot.lexical import words_of
+from bot.marking import mark
 from bot.query import Query
-from bot.question import PLAIN_KINDS, Kind, holds, holds_besides, is_question
+from bot.question import PLAIN_KINDS
 from bot.snapshot import Snapshot
-from bot.types import Encoder, Filters, Hit, Passage, Scores, Span
+from bot.types import Encoder, Filters, Hit, Passage, Scores
 
 #: Weights of the scores; they add up to 1. A sentence that answers stands out of a long passage; a passage that answers
 #: stands among others about the same. ``tests/evaluation/ablation.py`` prints what each part is worth.
@@ -41,18 +41,6 @@ _AROUND = 2
 _WEIGHTS = np.array(
     [PASSAGE_WEIGHT, SENTENCE_WEIGHT, LEXICAL_WEIGHT, AROUND_PASSAGE_WEIGHT, AROUND_LEXICAL_WEIGHT], dtype=np.float32
 )
-
-#: What a sentence gains on top of its cosine when it is chosen to be marked: for each word of the question that it
-#: holds, the more the fewer sentences of its passage hold it; and for holding the kind of thing that is asked for, more
-#: where the kind is plain to tell. They do not change the order of passages.
-MARK_WORD_WEIGHT = 0.03
-MARK_KIND_WEIGHTS: dict[Kind, float] = {
-    "contact": 0.3, "sum": 0.3, "duration": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "country": 0.3,
-    "time": 0.1, "place": 0.1, "name": 0.1, "reason": 0.1,
-}  # fmt: skip
-
-#: What makes a sentence the last to be marked.
-_NEVER = -2.0
 
 #: What a passage gains whose marked sentence holds the kind of thing that is asked for, where that is plain to tell;
 #: and how many of the best passages are read for it.
@@ -83,9 +71,6 @@ _READ = 60
 #: million, whoever asks alone waits a third less; where all cores are busy, a tenth fewer are answered. Of fewer, the
 #: hand-over to another thread and back costs what is gained.
 _LONG_SEARCH = 100_000
-
-#: Of sentences that are found again and again.
-_holds = lru_cache(maxsize=1 << 14)(holds)
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Rows: TypeAlias = npt.NDArray[np.int64]
@@ -139,16 +124,15 @@ def search(
         depth *= 2
         places = _distinct(snapshot, rows, best[:depth], sentences)
 
-    listed = snapshot.listed
-
     def hit(number: int) -> Hit:
         passage = snapshot.passages[rows[number]]
         elsewhere = tuple(snapshot.passages[rows[other]] for other in places[number])
-        best, gain, near = _marked(
-            query, passage, sentences.cosines_of(number), listed.get(passage.document, frozenset())
-        )
-        parts = _scores(scores[number], float(bonus[number]) + gain, near)
-        return Hit(passage, parts, best, elsewhere)
+        marked = mark(query, passage, sentences.cosines_of(number), snapshot.listed.get(passage.document, ()))
+        gain = KIND_WEIGHT if marked.of_kind else 0.0
+        total, added = float(totals[number]) + gain, float(bonus[number]) + gain
+        own, sentence, words, around, words_around = scores[number].tolist()
+        parts = Scores(own, sentence, words, around, words_around, total, added, marked.cosine)
+        return Hit(passage, parts, marked.sentence, elsewhere)
 
     hits = {number: hit(number) for number in islice(places, _REREAD)} if query.kind in PLAIN_KINDS else {}
     ranked = {number: hits[number].scores.total if number in hits else float(totals[number]) for number in places}
@@ -185,12 +169,14 @@ class _Sentences:
         best: Floats = np.maximum.reduceat(self.cosines, self.offsets[:-1])
         return best
 
-    def means_of(self, numbers: npt.NDArray[np.intp]) -> Floats:
-        """Return the mean vector of the sentences of some candidates, of length 1, one row for each."""
-        bounds = zip(self.offsets[numbers], self.offsets[numbers + 1], strict=True)
-        sums = np.stack([self.vectors[first:last].sum(axis=0) for first, last in bounds])
-        means: Floats = sums / np.linalg.norm(sums, axis=1, keepdims=True)
-        return means
+    def alike(self, numbers: npt.NDArray[np.intp]) -> Floats:
+        """Return the cosine of the mean vectors of the sentences of each two of some candidates."""
+        bounds = zip(self.offsets[numbers].tolist(), self.offsets[numbers + 1].tolist(), strict=True)
+        sums = np.array([np.add.reduce(self.vectors[first:last]) for first, last in bounds])
+        products = sums @ sums.T
+        lengths = np.sqrt(products.diagonal())
+        cosines: Floats = products / (lengths[:, None] * lengths)
+        return cosines
 
 
 def _sentences_of(snapshot: Snapshot, vector: Floats, rows: Rows) -> _Sentences:
@@ -209,23 +195,20 @@ def _distinct(
 
     Words are compared only where the sentences, on average, are near enough in meaning for them to be the same.
     """
-    means = sentences.means_of(best)
-    near = (means @ means.T >= _PERHAPS_SAME).tolist()
+    near = (sentences.alike(best) >= _PERHAPS_SAME).tolist()
+    numbers: list[int] = best.tolist()
     places: dict[int, list[int]] = {}
     firsts: list[int] = []
-    for position in range(len(best)):
-        own = rows[best[position]]
-        same = (
-            first
-            for first in firsts
-            if near[position][first] and _say_the_same(snapshot.passages[own], snapshot.passages[rows[best[first]]])
-        )
+    for position, number in enumerate(numbers):
+        perhaps = [first for first in firsts if near[position][first]]
+        passages = snapshot.passages
+        same = (its for its in perhaps if _say_the_same(passages[rows[number]], passages[rows[numbers[its]]]))
         first = next(same, position)
         if first == position:
             firsts.append(position)
-            places[int(best[position])] = []
+            places[number] = []
         else:
-            places[int(best[first])].append(int(best[position]))
+            places[numbers[first]].append(number)
     return places
 
 
@@ -253,6 +236,8 @@ def _spread(ranked: Sequence[tuple[int, int, float]]) -> list[int]:
         taken[document] += 1
         crowded = taken[document] > _DOCUMENT_PLACES and len(near_best - {document}) >= _OTHERS
         (later if crowded and len(first) < _PLACES else first).append(number)
+    if not later:
+        return first
     return first[:_PLACES] + sorted(first[_PLACES:] + later, key=[number for number, _, _ in ranked].index)
 
 
@@ -282,93 +267,7 @@ def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats, sent
     near = np.unique(around[inside])
     cosines = np.zeros(len(lexical), dtype=np.float32)
     cosines[near] = snapshot.vectors.of(near) @ vector
-    count = inside.sum(axis=1)
-    return np.stack(
-        [
-            cosines[rows],
-            sentences.best(),
-            lexical[rows],
-            np.where(inside, cosines[around], 0).sum(axis=1) / count,
-            np.where(inside, lexical[around], 0).sum(axis=1) / count,
-        ],
-        axis=1,
-    )
-
-
-def _marked(
-    query: Query, passage: Passage, cosines: Floats, names: frozenset[Span] = frozenset()
-) -> tuple[int, float, float]:
-    """Choose the sentence of a passage that answers best; return its number, what the passage gains by it, and how near
-    it is: where it follows the very question that it answers, as near as that.
-
-    It is near in meaning, has the question's rarer words, and holds the kind of thing that is asked for. Questions and
-    the header of a table answer nothing, nor does a name in a list that is not asked about.
-
-    :param cosines: of the question with each sentence of the passage.
-    :param names: the entries of lists of names in the passage's document.
-    """
-    entry = query.lookup.entry if query.lookup is not None and query.lookup.is_in(passage) else None
-    if entry is not None and entry in passage.sentences:
-        number = passage.sentences.index(entry)
-        return number, 0.0, float(cosines[number])
-    sentences = [passage.sentence_text(number) for number in range(len(passage.sentences))]
-    asked = query.about
-    near, shared = _as_answers(sentences, cosines, asked)
-    if names and query.kind != "country":
-        near = [
-            cosine + _NEVER if span in names and not held else cosine
-            for span, cosine, held in zip(passage.sentences, near, shared, strict=True)
-        ]
-    holders = {term: sum(term in held for held in shared) for term in set().union(*shared)}
-    rarity = {term: math.log((len(sentences) + 1) / (count + 0.5)) for term, count in holders.items()}
-    scores = [
-        cosine + MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, held))
-        for cosine, held in zip(near, shared, strict=True)
-    ]
-    if query.kind is not None:
-        weight = MARK_KIND_WEIGHTS[query.kind]
-        does_hold = [
-            holds_besides(sentence, "country", asked) if query.kind == "country" else _holds(sentence, query.kind)
-            for sentence in sentences
-        ]
-        scores = [score + weight * does for score, does in zip(scores, does_hold, strict=True)]
-    best = scores.index(max(scores))
-    gain = KIND_WEIGHT if query.kind in PLAIN_KINDS and _holds(sentences[best], query.kind) else 0.0
-    return best, gain, max(near[best], float(cosines[best]))
-
-
-def _as_answers(
-    sentences: Sequence[str], cosines: Floats, asked: frozenset[str]
-) -> tuple[list[float], list[frozenset[str]]]:
-    """How near each sentence is as an answer, and the words asked for that it holds: what a question of the document
-    has of both goes to what follows it, and to what follows "Yes."; a table's header is no answer at all."""
-    terms = list(map(quoted_terms, sentences))
-    near, held = cosines.tolist(), [asked & its for its in terms]
-    for number, (sentence, following) in enumerate(pairwise(sentences)):
-        if not terms[number] or is_question(sentence):
-            near[number + 1] = max(near[number + 1], near[number])
-            held[number + 1] |= held[number]
-            near[number], held[number] = near[number] + _NEVER, frozenset()
-        elif _is_header(sentence, following):
-            near[number] += _NEVER
-    return near, held
-
-
-def _is_header(sentence: str, following: str) -> bool:
-    """Whether a table's row only names its columns, which the rows after it do as well."""
-    first, between, _ = sentence.partition(" | ")
-    return bool(between) and following.startswith(f"{first}: ")
-
-
-def _scores(parts: Floats, bonus: float, marked: float) -> Scores:
-    passage, sentence, lexical, around_passage, around_lexical = map(float, parts)
-    return Scores(
-        passage=passage,
-        sentence=sentence,
-        lexical=lexical,
-        around_passage=around_passage,
-        around_lexical=around_lexical,
-        bonus=bonus,
-        total=float(parts @ _WEIGHTS) + bonus,
-        marked=marked,
-    )
+    both = np.array([cosines[around], lexical[around]])
+    means = (both * inside).sum(axis=2) / inside.sum(axis=1)
+    scores: Floats = np.array([cosines[rows], sentences.best(), lexical[rows], *means]).T
+    return scores

@@ -17,7 +17,7 @@ ORDER = """
     documents.lines documents.margins documents.layout documents.paragraphs documents.pdf documents.epub documents.mail
     documents.sniff documents.formats documents.sandbox documents
     folding passages store vectors model encoder export
-    lexical language vocabulary countries lists readings snapshot publish question query conversation search
+    lexical language vocabulary countries lists readings snapshot publish question query conversation marking search
     confidence calibrate explain answer engine evaluate report widget widget.words widget.assets doctor
     widget.pages api api.schemas api.observe api.limits api.cache api.routes api.pages api.reindex api.app api.patience
     api.server api.workers

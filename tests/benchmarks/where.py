@@ -28,7 +28,7 @@ _STEPS = (
     ("choose those worth reading", "search.py", "_promising"),
     ("score them and what stands around", "search.py", "_score"),
     ("leave out what says the same", "search.py", "_distinct"),
-    ("mark the sentences that answer", "search.py", "_marked"),
+    ("mark the sentences that answer", "marking.py", "mark"),
     ("confidence", "confidence.py", "judge"),
     ("citations", "answer.py", "_cite"),
     ("make JSON", "schemas.py", "of"),

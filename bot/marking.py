@@ -1,0 +1,122 @@
+"""Which sentence of a passage answers: the one that is marked.
+
+It is near in meaning, has the question's rarer words, and holds the kind of thing that is asked for. Questions and the
+header of a table answer nothing, nor does a name in a list that is not asked about.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.lexical import quoted_terms
+from bot.query import Query
+from bot.question import PLAIN_KINDS, Kind, holds, holds_besides, is_question
+from bot.types import Passage, Span
+
+#: What a sentence gains on top of its cosine when it is chosen to be marked: for each word of the question that it
+#: holds, the more the fewer sentences of its passage hold it; and for holding the kind of thing that is asked for, more
+#: where the kind is plain to tell. They do not change the order of passages.
+MARK_WORD_WEIGHT = 0.03
+MARK_KIND_WEIGHTS: dict[Kind, float] = {
+    "contact": 0.3, "sum": 0.3, "duration": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "country": 0.3,
+    "time": 0.1, "place": 0.1, "name": 0.1, "reason": 0.1,
+}  # fmt: skip
+
+#: What makes a sentence the last to be marked.
+_NEVER = -2.0
+
+#: Of sentences that are found again and again.
+_holds = lru_cache(maxsize=1 << 14)(holds)
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """The position of a passage's marked sentence, and how near it is to the question: where it follows the very
+    question that it answers, as near as that. ``of_kind`` says whether it holds the kind of thing that is asked for,
+    where that is plain to tell."""
+
+    sentence: int
+    cosine: float
+    of_kind: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentences:
+    """The sentences of a passage, their content words, and the positions of those that never answer: that ask or only
+    begin an answer, for which what follows stands, and that are a table's header."""
+
+    texts: tuple[str, ...]
+    terms: tuple[frozenset[str], ...]
+    leading: tuple[int, ...]
+    headers: tuple[int, ...]
+
+
+def mark(
+    query: Query,
+    passage: Passage,
+    cosines: npt.NDArray[np.float32],
+    names: Collection[Span] = (),
+) -> Marked:
+    """Choose the sentence of a passage that answers a question best.
+
+    :param cosines: of the question with each sentence of the passage.
+    :param names: the entries of lists of names in the passage's document.
+    """
+    near: list[float] = cosines.tolist()
+    entry = query.lookup.entry if query.lookup is not None and query.lookup.is_in(passage) else None
+    if entry is not None and entry in passage.sentences:
+        number = passage.sentences.index(entry)
+        return Marked(number, near[number])
+    sentences = _sentences_of(passage)
+    asked = query.about
+    held = [asked & terms for terms in sentences.terms]
+    for number in sentences.leading:  # what it has goes to what follows
+        near[number + 1] = max(near[number + 1], near[number])
+        held[number + 1] |= held[number]
+        near[number], held[number] = near[number] + _NEVER, frozenset()
+    for number in sentences.headers:
+        near[number] += _NEVER
+    if names and query.kind != "country":
+        for number, span in enumerate(passage.sentences):
+            if span in names and not held[number]:
+                near[number] += _NEVER
+    holders = Counter(chain.from_iterable(held))
+    rarity = {term: math.log((len(near) + 1) / (count + 0.5)) for term, count in holders.items()}
+    scores = [
+        cosine + MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, its)) for cosine, its in zip(near, held, strict=True)
+    ]
+    if query.kind is not None:
+        weight = MARK_KIND_WEIGHTS[query.kind]
+        for number, text in enumerate(sentences.texts):
+            if holds_besides(text, "country", asked) if query.kind == "country" else _holds(text, query.kind):
+                scores[number] += weight
+    best = scores.index(max(scores))
+    of_kind = query.kind in PLAIN_KINDS and _holds(sentences.texts[best], query.kind)
+    return Marked(best, max(near[best], float(cosines[best])), of_kind)
+
+
+@lru_cache(maxsize=1 << 12)
+def _sentences_of(passage: Passage) -> _Sentences:
+    texts = tuple(passage.sentence_text(number) for number in range(len(passage.sentences)))
+    terms = tuple(map(quoted_terms, texts))
+    leading = tuple(number for number, text in enumerate(texts[:-1]) if not terms[number] or is_question(text))
+    headers = tuple(
+        number
+        for number, (sentence, following) in enumerate(pairwise(texts))
+        if number not in leading and _is_header(sentence, following)
+    )
+    return _Sentences(texts, terms, leading, headers)
+
+
+def _is_header(sentence: str, following: str) -> bool:
+    """Whether a table's row only names its columns, which the rows after it do as well."""
+    first, between, _ = sentence.partition(" | ")
+    return bool(between) and following.startswith(f"{first}: ")
