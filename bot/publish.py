@@ -38,7 +38,7 @@ from bot.snapshot import (
 )
 from bot.store import npy, stored
 from bot.types import Document, Encoder, Passage, Progress
-from bot.vectors import SCALE_BYTES, Before, Vectors, build_index, in_eight_bits
+from bot.vectors import SCALE_BYTES, Before, Vectors, build_index, in_eight_bits, in_sixteen_bits
 from bot.vocabulary import Tally, Vocabulary
 
 #: Passages whose own first sentence must find them again when a snapshot is opened.
@@ -205,11 +205,11 @@ def _vectors(
     progress: Callable[[int], Progress] | None,
     before: Snapshot | None,
     same: Mapping[str, range],
-) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int8], Before | None]:
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int8], Before | None]:
     """Return the vectors of passages and sentences as they are stored, those before where the document is the same,
     else new ones; and what became of the passages before."""
     sentence_rows = np.cumsum([0, *(len(passage.sentences) for passage in passages)], dtype=np.int64)
-    vectors = np.zeros((len(passages), encoder.dim), dtype=np.float16)
+    vectors = np.zeros((len(passages), encoder.dim), dtype=np.int16)
     sentence_vectors = np.zeros((int(sentence_rows[-1]), encoder.dim + SCALE_BYTES), dtype=np.int8)
     now = np.full(len(before.passages) if before else 0, -1)
     new: list[int] = []
@@ -234,12 +234,11 @@ def _vectors(
     report = progress(total) if progress else None
     places = chain(new, (at for row in new for at in range(sentence_rows[row], sentence_rows[row + 1])))
     done = 0
-    for kind, some in ((vectors, texts), (sentence_vectors, sentences)):
+    for kind, as_stored, some in ((vectors, in_sixteen_bits, texts), (sentence_vectors, in_eight_bits, sentences)):
         while batch := list(islice(some, _BATCH)):
             rows = list(islice(places, len(batch)))
             told = partial(_told, report, done) if report else None
-            found = encoder.encode_passages(batch, told)
-            kind[rows] = found if kind is vectors else in_eight_bits(found)
+            kind[rows] = as_stored(encoder.encode_passages(batch, told))
             done += len(batch)
     return vectors, sentence_vectors, Before(before.vectors, now) if before else None
 

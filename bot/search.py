@@ -153,10 +153,11 @@ def _vector_of(query: Query, encoder: Encoder) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Sentences:
-    """The sentences of the candidates, one candidate after the other: their vectors, cosines with the question, and
-    where each candidate begins."""
+    """The sentences of the candidates, one candidate after the other: their vectors and what 1 stands for in each,
+    their cosines with the question, and where each candidate begins."""
 
     vectors: Floats
+    scales: Floats
     cosines: Floats
     offsets: Rows
 
@@ -172,7 +173,7 @@ class _Sentences:
     def alike(self, numbers: npt.NDArray[np.intp]) -> Floats:
         """Return the cosine of the mean vectors of the sentences of each two of some candidates."""
         bounds = zip(self.offsets[numbers].tolist(), self.offsets[numbers + 1].tolist(), strict=True)
-        sums = np.array([np.add.reduce(self.vectors[first:last]) for first, last in bounds])
+        sums = np.array([self.scales[first:last] @ self.vectors[first:last] for first, last in bounds])
         products = sums @ sums.T
         lengths = np.sqrt(products.diagonal())
         cosines: Floats = products / (lengths[:, None] * lengths)
@@ -184,8 +185,8 @@ def _sentences_of(snapshot: Snapshot, vector: Floats, rows: Rows) -> _Sentences:
     starts, ends = snapshot.sentence_rows[rows], snapshot.sentence_rows[rows + 1]
     offsets = np.concatenate([[0], np.cumsum(ends - starts)])
     places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
-    vectors = snapshot.sentence_vectors.of(places)
-    return _Sentences(vectors, vectors @ vector, offsets)
+    vectors, scales = snapshot.sentence_vectors.unscaled(places)
+    return _Sentences(vectors, scales, (vectors @ vector) * scales, offsets)
 
 
 def _distinct(
@@ -255,7 +256,7 @@ def _promising(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats, 
     read."""
     if len(rows) <= count:
         return rows
-    own = PASSAGE_WEIGHT * (snapshot.vectors.of(rows) @ vector) + LEXICAL_WEIGHT * lexical[rows]
+    own = PASSAGE_WEIGHT * snapshot.vectors.cosines(vector, rows) + LEXICAL_WEIGHT * lexical[rows]
     return np.union1d(rows[np.argpartition(-own, count)[:count]], needed)
 
 
@@ -266,7 +267,7 @@ def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats, sent
     inside = (around >= first[:, None]) & (around < last[:, None])
     near = np.unique(around[inside])
     cosines = np.zeros(len(lexical), dtype=np.float32)
-    cosines[near] = snapshot.vectors.of(near) @ vector
+    cosines[near] = snapshot.vectors.cosines(vector, near)
     both = np.array([cosines[around], lexical[around]])
     means = (both * inside).sum(axis=2) / inside.sum(axis=1)
     scores: Floats = np.array([cosines[rows], sentences.best(), lexical[rows], *means]).T

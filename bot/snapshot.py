@@ -14,7 +14,7 @@
         sentences.npy        where each of its sentences stands
         headings.json        the heading trails that passages stand under
         passages.faiss       finds the nearest passages (bot/vectors.py)
-        passage_vectors.npy  one unit vector for each passage, float16
+        passage_vectors.npy  one unit vector for each passage, in 16 bits
         sentence_vectors.npy one unit vector for each sentence, in 8 bits
         vocabulary.json      the corpus' words, and its short forms with what they stand for
         lexical/             BM25 (tantivy)
@@ -57,7 +57,7 @@ from bot.vectors import IndexChoice, SentenceVectors, Vectors, likeness, open_ve
 from bot.vocabulary import Vocabulary
 
 #: Raise it when the files or their meaning change.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 _ID = re.compile("[0-9a-f]{64}")
 _FILE = re.compile(r"(?:lexical/)?[\w.-]*\w")
@@ -477,5 +477,5 @@ def nearest_row(vectors: Vectors, encoder: Encoder, question: str) -> int:
     """
     vector = encoder.encode_question(question)[0]
     rows = vectors.nearest(vector, 4)
-    cosines = vectors.of(rows) @ vector
+    cosines = vectors.cosines(vector, rows)
     return int(rows[cosines >= cosines.max() - 1e-4].min()) if len(rows) else -1

@@ -81,7 +81,7 @@ def test_the_cosines_of_a_hit_equal_a_plain_scan(sea: Bot, words: Encoder, quest
         passage = hit.passage
         sentences = words.encode_passages([part + "." for part in passage.text.removesuffix(".").split(". ")]) @ vector
         whole = words.encode_passages(["Notes " + passage.text])[0] @ vector  # read with its title before it
-        assert hit.scores.passage == pytest.approx(whole, abs=5e-4)  # float16 on disk
+        assert hit.scores.passage == pytest.approx(whole, abs=5e-4)  # 16 bits on disk
         assert hit.scores.sentence == pytest.approx(sentences.max(), abs=4e-3)  # 8 bits on disk
 
 

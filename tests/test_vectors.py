@@ -27,6 +27,7 @@ from bot.vectors import (
     build_index,
     chosen_factory,
     in_eight_bits,
+    in_sixteen_bits,
     likeness,
     open_vectors,
 )
@@ -38,9 +39,15 @@ def unit(count: int, dim: int, seed: int = 0) -> Embeddings:
     return rows
 
 
+def kept(rows: Embeddings) -> Floats:
+    """The rows as they are stored."""
+    as_stored: Floats = (np.rint(rows * 32_767) / 32_767).astype(np.float32)
+    return as_stored
+
+
 def vectors_of(rows: Embeddings, factory: str | None = None) -> tuple[Vectors, IndexChoice]:
     """As they are written and opened again."""
-    stored = rows.astype(np.float16)
+    stored = in_sixteen_bits(rows)
     index, choice = build_index(stored, in_eight_bits(moved(rows)), factory)
     return open_vectors(_open_faiss(faiss.serialize_index(index).tobytes()), npy(stored), choice), choice
 
@@ -48,7 +55,7 @@ def vectors_of(rows: Embeddings, factory: str | None = None) -> tuple[Vectors, I
 def scan(rows: Embeddings, vector: Floats, count: int, only: Rows | None = None) -> Rows:
     """The nearest of what is stored."""
     chosen = np.arange(len(rows)) if only is None else only
-    cosines = rows[chosen].astype(np.float16).astype(np.float64) @ vector
+    cosines = kept(rows[chosen]).astype(np.float64) @ vector
     nearest: Rows = chosen[np.argsort(-cosines, kind="stable")[:count]]
     return nearest
 
@@ -76,10 +83,17 @@ def test_vectors_of_rows_are_what_was_stored() -> None:
     rows = unit(50, 32)
     vectors, _ = vectors_of(rows)
     some = np.array([3, 0, 49, 3])
-    assert np.array_equal(vectors.of(some), rows.astype(np.float16).astype(np.float32)[some])
+    assert np.abs(vectors.of(some) - rows[some]).max() <= 0.5001 / 32_767, "a whole number of them, the nearest"
     assert np.array_equal(vectors.of(slice(2, 9)), vectors.of(np.arange(2, 9)))
-    assert vectors.of(some).dtype == np.float32
-    assert np.abs(vectors.of(some) - rows[some]).max() < 1e-3
+    assert vectors.of(some).dtype == vectors.cosines(rows[0], some).dtype == np.float32
+    assert np.allclose(vectors.cosines(rows[0], some), rows[some] @ rows[0], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [-1, -0.99999, 0, 1e-6, 0.05, 1, np.nextafter(np.float32(1), np.float32(2))])
+def test_sixteen_bits_hold_any_number_of_a_unit_vector(value: float) -> None:
+    stored = in_sixteen_bits(np.array([[value]], dtype=np.float32))
+    assert stored.dtype == np.int16
+    assert abs(stored[0, 0] / 32_767 - value) <= 0.5001 / 32_767
 
 
 def test_an_index_with_cells_is_chosen_for_more_passages_than_an_exact_search_is_fast_for() -> None:
@@ -113,7 +127,7 @@ def test_where_cells_find_too_little_all_are_compared(monkeypatch: pytest.Monkey
 def moved(rows: Embeddings) -> Floats:
     """Three hundred of the rows, each moved as far as a question stands from what answers it."""
     chosen = np.unique(np.linspace(0, len(rows) - 1, 300).astype(int))
-    asked = rows.astype(np.float16).astype(np.float32)[chosen]
+    asked = kept(rows)[chosen]
     asked += np.random.default_rng(0).standard_normal(asked.shape, dtype=np.float32) * 0.7 / math.sqrt(rows.shape[1])
     nearby: Floats = asked / np.linalg.norm(asked, axis=1, keepdims=True)
     return nearby
@@ -121,16 +135,16 @@ def moved(rows: Embeddings) -> Floats:
 
 def share_found(rows: Embeddings, factory: str, cells: int, asked: Floats | None = None) -> float:
     """How many of the ten nearest an index made here finds among its best 400, looking into some cells."""
-    kept = rows.astype(np.float16).astype(np.float32)
+    stored = kept(rows)
     index = faiss.index_factory(rows.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-    index.train(kept)
-    index.add(kept)
+    index.train(stored)
+    index.add(stored)
     asked = moved(rows) if asked is None else asked
     index.nprobe = cells  # type: ignore[attr-defined]
     _, found = index.search(asked, 400)
     shares = [
-        len(set(some[some >= 0][np.argsort(-(kept[some[some >= 0]] @ one), kind="stable")[:10]]) & set(best))
-        for one, some, best in zip(asked, found, np.argsort(-(asked @ kept.T), axis=1)[:, :10], strict=True)
+        len(set(some[some >= 0][np.argsort(-(stored[some[some >= 0]] @ one), kind="stable")[:10]]) & set(best))
+        for one, some, best in zip(asked, found, np.argsort(-(asked @ stored.T), axis=1)[:, :10], strict=True)
     ]
     return sum(shares) / (10 * len(asked))
 
@@ -152,20 +166,20 @@ def test_the_fewest_cells_that_find_nearly_all_are_looked_into_and_what_they_fin
 def test_at_least_one_cell_in_thirty_two_is_looked_into_however_easily_sentences_are_found() -> None:
     rows = np.repeat(unit(400, 12), 10, axis=0)  # the ten nearest to each stand in its own cell
     for factory, cells in (("IVF16,SQ8", 8), ("IVF256,SQ8", 8), ("IVF384,SQ8", 12)):
-        assert build_index(rows.astype(np.float16), in_eight_bits(rows), factory)[1].cells == cells
+        assert build_index(in_sixteen_bits(rows), in_eight_bits(rows), factory)[1].cells == cells
 
 
 def test_of_an_index_with_very_many_cells_as_many_are_looked_into_as_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = unit(4_000, 12)
     monkeypatch.setattr("bot.vectors._CELLS_LOOKED_INTO", (8, 12))
-    assert build_index(rows.astype(np.float16), in_eight_bits(rows), "IVF512,SQ8")[1].cells == 12
+    assert build_index(in_sixteen_bits(rows), in_eight_bits(rows), "IVF512,SQ8")[1].cells == 12
 
 
 def test_where_more_cells_find_less_no_more_are_looked_into() -> None:
     """Short codes do not tell apart what is nearly alike: the more is looked at, the more of it takes the places."""
     rows = unit(1, 64) + 0.05 * unit(12_000, 64, seed=1)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    _, choice = build_index(rows.astype(np.float16), in_eight_bits(rows), "IVF512,PQ16x4fs")
+    _, choice = build_index(in_sixteen_bits(rows), in_eight_bits(rows), "IVF512,PQ16x4fs")
     assert choice.cells == 16, "the fewest of so many"
     fewest, most = (share_found(rows, choice.factory, cells, rows[::40].copy()) for cells in (16, 512))
     assert most < fewest - 0.2
@@ -195,7 +209,7 @@ def test_of_few_passages_all_that_are_nearest_count_as_found() -> None:
 )
 def test_an_index_that_faiss_does_not_know_or_cannot_search_is_refused_and_named(factory: str) -> None:
     with pytest.raises(ValueError, match=r"FAISS cannot build an index '.*' of 100 passages") as caught:
-        build_index(unit(100, 8).astype(np.float16), in_eight_bits(unit(100, 8)), factory)
+        build_index(in_sixteen_bits(unit(100, 8)), in_eight_bits(unit(100, 8)), factory)
     assert repr(factory) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -203,7 +217,7 @@ def test_an_index_that_faiss_does_not_know_or_cannot_search_is_refused_and_named
 @pytest.mark.parametrize("factory", ["IVF101,SQ8", "IVF4,SQ8,RFlat,Nope"])
 def test_an_index_of_more_cells_than_passages_is_refused(factory: str) -> None:
     with pytest.raises(ValueError, match="of 100 passages"):
-        build_index(unit(100, 8).astype(np.float16), in_eight_bits(unit(100, 8)), factory)
+        build_index(in_sixteen_bits(unit(100, 8)), in_eight_bits(unit(100, 8)), factory)
 
 
 @pytest.mark.parametrize("factory", ["HNSW8", "SQ8", "IVF4,Flat", "PCA4,Flat", "IVF4,SQ8,RFlat", "L2norm,Flat"])
@@ -271,7 +285,7 @@ def test_the_passages_that_are_farthest_are_found_where_only_they_are_named(
     ],
 )
 def test_a_choice_that_does_not_fit_the_index_is_refused(choice: IndexChoice) -> None:
-    rows = unit(100, 8).astype(np.float16)
+    rows = in_sixteen_bits(unit(100, 8))
     index, right = build_index(rows, in_eight_bits(unit(100, 8)), "IVF4,SQ8")
     open_vectors(index, npy(rows), right)
     with pytest.raises(ValueError, match="do not fit"):
@@ -280,7 +294,7 @@ def test_a_choice_that_does_not_fit_the_index_is_refused(choice: IndexChoice) ->
 
 @pytest.mark.parametrize("cells", [-1, 1, 8])
 def test_an_exact_index_has_no_cells_to_look_into(cells: int) -> None:
-    rows = unit(100, 8).astype(np.float16)
+    rows = in_sixteen_bits(unit(100, 8))
     index, _ = build_index(rows, in_eight_bits(unit(100, 8)))
     for factory in (FLAT, "IVF4,SQ8"):
         with pytest.raises(ValueError, match="do not fit"):
@@ -288,7 +302,7 @@ def test_an_exact_index_has_no_cells_to_look_into(cells: int) -> None:
 
 
 def test_rows_that_do_not_fit_the_index_are_refused() -> None:
-    rows = unit(100, 8).astype(np.float16)
+    rows = in_sixteen_bits(unit(100, 8))
     index, choice = build_index(rows, in_eight_bits(unit(100, 8)))
     for other in (rows[1:], rows[:, 1:], rows[None], rows.astype(np.float32), rows.ravel()):
         with pytest.raises(ValueError, match=r"fit|holds"):
@@ -342,7 +356,7 @@ def test_sentences_of_another_form_are_refused(shape: tuple[int, ...]) -> None:
 def test_passages_are_as_alike_as_two_of_them_are_on_average(count: int) -> None:
     rows = unit(1, 24) + 0.3 * unit(count, 24, seed=1)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    stored = rows.astype(np.float16).astype(np.float64)
+    stored = kept(rows).astype(np.float64)
     cosines = [one @ other for number, one in enumerate(stored) for other in stored[:number]]
     assert likeness(vectors_of(rows)[0]) == pytest.approx(math.sqrt(sum(cosines) / len(cosines)), abs=1e-3)
 
@@ -396,7 +410,7 @@ def test_what_was_learnt_serves_again_and_finds_what_is_there_now(
     rows, old = before
     now_there, now = changed(rows, 2_000, 2_040, unit(count, 32, seed=2))
     was = faiss.serialize_index(old.index).tobytes()
-    stored = now_there.astype(np.float16)
+    stored = in_sixteen_bits(now_there)
     index, choice = build_index(stored, in_eight_bits(moved(now_there)), before=Before(old, now))
     assert learnt_from(index) == learnt_from(old.index)
     assert choice.recall >= 0.99
@@ -413,7 +427,7 @@ def test_what_was_learnt_serves_again_and_finds_what_is_there_now(
 def test_where_many_rows_are_others_it_is_learnt_again(before: tuple[Embeddings, Vectors]) -> None:
     rows, old = before
     now_there, now = changed(rows, 0, 700, unit(700, 32, seed=3))
-    index, _ = build_index(now_there.astype(np.float16), in_eight_bits(moved(now_there)), before=Before(old, now))
+    index, _ = build_index(in_sixteen_bits(now_there), in_eight_bits(moved(now_there)), before=Before(old, now))
     assert learnt_from(index) != learnt_from(old.index)
     assert index.ntotal == len(now_there)
 
@@ -424,7 +438,7 @@ def test_where_less_is_found_than_before_it_is_learnt_again(before: tuple[Embedd
     turned = np.roll(rows, 7, axis=1) * np.where(np.arange(32) % 2, 1, -1).astype(np.float32)
     stale = Vectors(old.index, old.stored, replace(old.choice, recall=1.0))
     index, _ = build_index(
-        turned.astype(np.float16), in_eight_bits(moved(turned)), before=Before(stale, np.arange(len(rows)))
+        in_sixteen_bits(turned), in_eight_bits(moved(turned)), before=Before(stale, np.arange(len(rows)))
     )
     assert learnt_from(index) != learnt_from(old.index)
 
@@ -432,7 +446,7 @@ def test_where_less_is_found_than_before_it_is_learnt_again(before: tuple[Embedd
 @pytest.mark.parametrize("factory", ["IVF64,SQ8", FLAT])
 def test_an_index_that_is_named_is_built_as_ever(before: tuple[Embeddings, Vectors], factory: str) -> None:
     rows, old = before
-    stored, sentences = rows.astype(np.float16), in_eight_bits(moved(rows))
+    stored, sentences = in_sixteen_bits(rows), in_eight_bits(moved(rows))
     index, choice = build_index(stored, sentences, factory, Before(old, np.arange(len(rows))))
     assert choice == build_index(stored, sentences, factory)[1]
     assert (choice.factory, index.ntotal) == (factory, len(rows))
@@ -440,7 +454,7 @@ def test_an_index_that_is_named_is_built_as_ever(before: tuple[Embeddings, Vecto
 
 def test_an_index_that_is_another_than_it_says_is_not_taken_over(before: tuple[Embeddings, Vectors]) -> None:
     rows, old = before
-    stored, sentences = rows.astype(np.float16), in_eight_bits(moved(rows))
+    stored, sentences = in_sixteen_bits(rows), in_eight_bits(moved(rows))
     other, _ = build_index(stored, sentences, "IVF64,SQ8")
     index, choice = build_index(
         stored, sentences, before=Before(Vectors(other, old.stored, old.choice), np.arange(len(rows)))
@@ -453,7 +467,7 @@ def test_numbers_of_rows_that_never_were_do_no_harm(before: tuple[Embeddings, Ve
     """As in a snapshot that somebody has made up."""
     rows, old = before
     fewer = Vectors(old.index, old.stored[:5_990], old.choice)
-    stored, sentences = rows[:5_990].astype(np.float16), in_eight_bits(moved(rows))
+    stored, sentences = in_sixteen_bits(rows[:5_990]), in_eight_bits(moved(rows))
     index, _ = build_index(stored, sentences, before=Before(fewer, np.arange(5_990)))
     assert index.ntotal == 5_990
     assert learnt_from(index) != learnt_from(old.index)
