@@ -25,6 +25,7 @@ _KINDS: dict[Kind, str] = {
     "place": "a place",
     "name": "a name",
     "reason": "a reason",
+    "definition": "what something is",
 }
 
 #: From here on a share counts as most, and a cosine as near.

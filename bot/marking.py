@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, pairwise
@@ -27,8 +27,11 @@ from bot.types import Passage, Span
 MARK_WORD_WEIGHT = 0.03
 MARK_KIND_WEIGHTS: dict[Kind, float] = {
     "contact": 0.3, "sum": 0.3, "duration": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "country": 0.3,
-    "time": 0.1, "place": 0.1, "name": 0.1, "reason": 0.1,
+    "time": 0.1, "place": 0.1, "name": 0.1, "reason": 0.1, "definition": 0.2,
 }  # fmt: skip
+
+#: Kinds that also tell which passage answers.
+TELLING_KINDS: frozenset[Kind] = PLAIN_KINDS | {"definition"}
 
 #: What makes a sentence the last to be marked.
 _NEVER = -2.0
@@ -93,14 +96,19 @@ def mark(
     scores = [
         cosine + MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, its)) for cosine, its in zip(near, held, strict=True)
     ]
+    fitting = [False] * len(scores)
     if query.kind is not None:
+        fitting = [_fits(text, query.kind, asked) for text in sentences.texts]
         weight = MARK_KIND_WEIGHTS[query.kind]
-        for number, text in enumerate(sentences.texts):
-            if holds_besides(text, "country", asked) if query.kind == "country" else _holds(text, query.kind):
-                scores[number] += weight
+        scores = [score + weight * fits for score, fits in zip(scores, fitting, strict=True)]
     best = scores.index(max(scores))
-    of_kind = query.kind in PLAIN_KINDS and _holds(sentences.texts[best], query.kind)
+    of_kind = query.kind in TELLING_KINDS and fitting[best]
     return Marked(best, max(near[best], float(cosines[best])), of_kind)
+
+
+def _fits(sentence: str, kind: Kind, asked: Set[str]) -> bool:
+    """Whether a sentence holds what is asked for: of a name or a definition, not of what the question has itself."""
+    return holds_besides(sentence, kind, asked) if kind in ("country", "definition") else _holds(sentence, kind)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -15,7 +15,8 @@ from bot.countries import COUNTRY
 from bot.lexical import terms_of, words_of
 
 Kind: TypeAlias = Literal[
-    "contact", "sum", "frequency", "duration", "number", "date", "time", "country", "place", "name", "reason"
+    "contact", "sum", "frequency", "duration", "number", "date", "time", "country", "place", "name", "reason",
+    "definition",
 ]  # fmt: skip
 
 #: Kinds whose presence in a sentence is plain to tell.
@@ -131,6 +132,14 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
         "name",
     ),
     (re.compile(r"\bwhy\b|\bfor what\b|\bwhat for\b|\b(?:aim|purpose|goal|mission|reason)s?\b", re.I), "reason"),
+    (
+        re.compile(
+            r"^\W*(?:(?:and|so|but|or) )?(?:what(?:['’]?s| (?:is|are|was|were)|(?= (?:does|do) .*\bmean\W*$))"
+            r"|define|describe|explain|(?:tell (?:me|us) )?(?:more )?about) ",
+            re.I,
+        ),
+        "definition",
+    ),
 )
 
 #: What a question begins and ends with that asks nothing: greetings, and asking to be told.
@@ -223,7 +232,15 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
         r"due to|reasons?)\b",
         re.IGNORECASE,
     ),
+    "definition": re.compile(
+        r"\b(?:is|are|was|were) (?:(?:also|still|now) )?"
+        r"(?:an?|the|one|any|both|part|what|when|where|how|\d+|[A-Z]\w+)\b"
+        r"|\b(?:means?|refers? to|stands? for|consists? of)\b"
+    ),
 }
+
+#: Words that a subject has at most; what is longer tells more than what something is.
+_LONGEST_SUBJECT = 20
 
 
 def asks_for(question: str) -> Kind | None:
@@ -266,10 +283,19 @@ def holds_besides(sentence: str, kind: Kind, asked: Set[str]) -> bool:
 
     :param asked: the terms of the question.
     """
+    if kind == "definition":
+        return _defines(sentence, asked)
     if kind != "country":
         return holds(_without(sentence, asked), kind)
     names = (set(terms_of(name[0])) for name in COUNTRY.finditer(" ".join(sentence.split())))
     return any(not name or not name <= asked for name in names)  # "US" has no term: as a word it says nothing
+
+
+def _defines(sentence: str, asked: Set[str]) -> bool:
+    """Whether a sentence says of the very thing that is asked about what it is."""
+    said = _HOLDS["definition"].search(sentence)
+    subject = sentence[: said.start()] if said else ""
+    return len(subject.split()) <= _LONGEST_SUBJECT and set() < asked - ASKING_TERMS <= set(terms_of(subject))
 
 
 def _without(sentence: str, terms: Set[str]) -> str:

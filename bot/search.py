@@ -21,9 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.lexical import words_of
-from bot.marking import mark
+from bot.marking import TELLING_KINDS, mark
 from bot.query import Query
-from bot.question import PLAIN_KINDS
 from bot.snapshot import Snapshot
 from bot.types import Encoder, Filters, Hit, Passage, Scores
 
@@ -134,7 +133,7 @@ def search(
         parts = Scores(own, sentence, words, around, words_around, total, added, marked.cosine)
         return Hit(passage, parts, marked.sentence, elsewhere)
 
-    hits = {number: hit(number) for number in islice(places, _REREAD)} if query.kind in PLAIN_KINDS else {}
+    hits = {number: hit(number) for number in islice(places, _REREAD)} if query.kind in TELLING_KINDS else {}
     ranked = {number: hits[number].scores.total if number in hits else float(totals[number]) for number in places}
     order = sorted(ranked, key=lambda number: -ranked[number])  # stable: equal scores stay in corpus order
     whose = snapshot.document_rows[rows[order]][:, 0].tolist()  # a document's first row stands for it

@@ -56,6 +56,14 @@ from bot.question import (
         ("Which country is larger, Norway or Iceland?", None),
         ("Which United Nations convention is it?", None),
         ("Can I moor here no matter which country I come from?", None),
+        ("What is a mooring?", "definition"),
+        ("what's the Harbour Guild", "definition"),
+        ("Tell me more about moorings", "definition"),
+        ("define mooring", "definition"),
+        ("What does mooring mean?", "definition"),
+        ("What is the purpose of the pier?", "reason"),
+        ("What does a mooring cost?", "sum"),
+        ("What have they built?", None),
         ("Who gives out the moorings?", "name"),
         ("Whose boat is this?", "name"),
         ("To whom do I report a light that is out?", "name"),
@@ -64,9 +72,9 @@ from bot.question import (
         ("Why are the lights on at dusk?", "reason"),
         ("What is the purpose of the lighthouse?", "reason"),
         ("What is the bell for what reason rung?", "reason"),
-        ("What is the harbour?", None),
+        ("What is the harbour?", "definition"),
         ("Where do puffins breed?", "place"),
-        ("Tell me about the ferry", None),
+        ("Tell me about the ferry", "definition"),
         ("In the harbour, which countries have boats?", "country"),
         ("I have read about the harbour. Who runs it?", "name"),
         ("When a boat is stolen, who can I turn to?", "name"),
@@ -250,3 +258,23 @@ def test_what_is_answered_by_yes_or_no_is_told_from_what_is_not(question: str, d
 def test_a_sentence_that_asks_is_recognised_in_quotes_and_bold_too() -> None:
     assert all(map(is_question, ("Who is it?", "“Who is it?”", "**Q: Who is it?**", "谁？", "(why?)")))
     assert not any(map(is_question, ("It is I.", "", "?!", "Who? Me.")))
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "does"),
+    [
+        ("What is the Harbour Guild?", "The Harbour Guild is a club of skippers.", True),
+        ("what is a mooring", "A mooring is where a boat is made fast.", True),
+        ("What is the Guild?", "The Harbour Guild (HG), founded in 1901, is now the largest of its kind.", True),
+        ("What does HG mean?", "HG stands for Harbour Guild.", True),
+        ("What is the Harbour Guild?", "The Harbour Guild was set up in 1901.", False),
+        ("What is the Harbour Guild?", "The pier is a work of the Harbour Guild.", False),
+        ("What is the Harbour Guild?", "The Harbour Guild brings skippers together.", False),
+        ("What is the Harbour Guild?", "A club of skippers.", False),
+        ("What is it?", "It is a club of skippers.", False),
+        ("What is the Harbour Guild?", f"The Harbour Guild, {'with many old boats ' * 6}, is a club.", False),
+    ],
+)
+def test_a_definition_says_of_the_very_thing_what_it_is(question: str, sentence: str, does: bool) -> None:
+    assert asks_for(question) == "definition"
+    assert holds_besides(sentence, "definition", frozenset(terms_of(question))) == does

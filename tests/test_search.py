@@ -575,6 +575,15 @@ Bring a cake if you can bake one.
 
 Best wishes
 """,
+    "guild.md": """# Harbour Guild
+
+The Harbour Guild brings together skippers, fishers and rowers. The Harbour Guild is a club with 80 members. The
+Harbour Guild works for safe moorings.
+
+## History
+
+In 1901 skippers founded the Harbour Guild.
+""",
 }
 
 
@@ -592,6 +601,8 @@ def notices(tmp_path_factory: pytest.TempPathFactory, words: Encoder) -> Bot:
         ("Which rooms have a projector?", "Room: Birch | Floor: 3 | Projector: yes"),
         ("Which floor is which room on?", "Room: Birch | Floor: 3 | Projector: yes"),
         ("When is the summer party?", "this year we celebrate on the meadow by the river on 12 July."),
+        ("What is the Harbour Guild?", "The Harbour Guild is a club with 80 members."),
+        ("tell me about the harbour guild", "The Harbour Guild is a club with 80 members."),
     ],
 )
 def test_a_question_a_yes_a_header_and_a_greeting_are_not_marked(notices: Bot, question: str, marked: str) -> None:
