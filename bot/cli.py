@@ -57,7 +57,18 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    app()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # quotes hold what not every terminal can show
+    try:
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:  # as where the disk is full that it prints to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try once more, and say so
+        sys.exit(f"signpost: {error.strerror}")
 
 
 #: Seconds after which a thread that works in Python lets in another that waits: the one that takes and sends must not

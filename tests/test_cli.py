@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -230,6 +231,24 @@ def test_ask_shows_a_person_the_quote_and_its_source(island: Settings) -> None:
         assert part in shown
     assert "Why" not in shown and "words that matched" not in shown and "lexical" not in shown
     assert "\x1b" not in done.out, "colours are for terminals"
+
+
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_what_cannot_be_written_is_a_fault_in_one_line(tmp_path: Path, island: Settings, json: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "bot", "ask", QUESTION, "--index", str(island.index), *json]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", env=ENVIRONMENT, cwd=tmp_path, check=False
+        )
+    assert_one_line(Run(done.returncode, "", done.stderr), 1, "No space left on device")
+
+
+def test_a_terminal_that_cannot_show_quotation_marks_shows_the_rest(tmp_path: Path, island: Settings) -> None:
+    command = [sys.executable, "-m", "bot", "ask", QUESTION, "--index", str(island.index)]
+    plain = ENVIRONMENT | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, encoding="ascii", env=plain, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "?Boats may go at most 5 knots inside the harbour.?" in flat(done.stdout)
 
 
 def test_ask_explain_shows_scores_words_and_reasons(island: Settings) -> None:
@@ -700,7 +719,9 @@ class Served:
 @contextmanager
 def serving(*arguments: object, cwd: Path) -> Iterator[Served]:
     command = [sys.executable, "-m", "bot", "serve", "--port", "0", *map(str, arguments)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", env=ENVIRONMENT, cwd=cwd) as service:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, encoding="utf-8", env=ENVIRONMENT, cwd=cwd, start_new_session=True
+    ) as service:
         watchdog = threading.Timer(120, service.kill)
         watchdog.start()
         assert service.stderr is not None
@@ -751,6 +772,17 @@ def test_serve_builds_what_is_missing_then_answers(service: Served) -> None:
 
 def test_serve_stops_on_sigterm_with_exit_code_0(service: Served) -> None:
     assert service.process.returncode == 0
+
+
+def test_ctrl_c_twice_stops_as_once(tmp_path: Path, island: Settings) -> None:
+    with serving("--corpus", island.corpus, "--index", island.index, cwd=tmp_path) as served:
+        assert fetch(served.address, "/v1/ask", {"question": QUESTION})["status"] == "answered"
+        for _ in range(2):
+            os.killpg(served.process.pid, signal.SIGINT)  # a terminal tells all that it runs
+            time.sleep(0.02)
+        served.process.wait(20)
+    assert served.process.returncode in (0, 130)
+    assert "Traceback" not in "".join(served.log)
 
 
 def test_serve_says_at_which_address_it_listens(service: Served) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from functools import partial
 from mmap import mmap
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -67,6 +68,11 @@ class Server(uvicorn.Server):
     def answer(self) -> None:
         """Serve until told to stop (SIGTERM, SIGINT, ``should_exit``)."""
         self.run(sockets=[self._listening])
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; told so again, as by a second Ctrl+C, it does not drop what it has begun, which soon ends anyway."""
+        if not self.should_exit:
+            super().handle_exit(sig, frame)
 
     def _let_in(self) -> None:
         """Count a connection, and see who stands behind it."""

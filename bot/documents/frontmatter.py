@@ -19,15 +19,19 @@ from bot.types import Source
 _MAX_CHARACTERS = 32_768
 _MAX_BRACKETS = 200
 _FENCE = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+#: Follows a key, or begins a list or mapping in brackets. Without either, what stands between is text: in Markdown a
+#: line of dashes is a rule as well.
+_KEY = re.compile(r":(?:\s|$)|^\s*[{\[]", re.MULTILINE)
 
 
 class _Loader(yaml.SafeLoader):
     """Leaves dates as they are written: of one that cannot be, PyYAML would refuse the whole."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - as PyYAML has it
-        first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
-        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def split_front_matter(raw: str) -> tuple[dict[str, object], str]:
@@ -37,7 +41,7 @@ def split_front_matter(raw: str) -> tuple[dict[str, object], str]:
     """
     raw = raw.replace("\r\n", "\n").replace("\r", "\n")
     match = _FENCE.match(raw)
-    if match is None:
+    if match is None or not _is_stated(match[1]):
         return {}, raw
     if len(match[1]) > _MAX_CHARACTERS:
         raise DocumentError(f"front matter has more than {_MAX_CHARACTERS:,} characters")
@@ -55,6 +59,12 @@ def split_front_matter(raw: str) -> tuple[dict[str, object], str]:
     if not isinstance(details, dict):
         raise DocumentError("front matter is not a list of `key: value` lines")
     return {str(key): value for key, value in details.items()}, raw[match.end() :]
+
+
+def _is_stated(between: str) -> bool:
+    """Whether what stands between two rules is front matter: it has a key, or no more than comments."""
+    lines = (text.lstrip() for text in between.splitlines())
+    return _KEY.search(between) is not None or not any(text and not text.startswith("#") for text in lines)
 
 
 def is_web_address(url: str) -> bool:

@@ -143,7 +143,7 @@ def test_a_title_is_never_blank(tmp_path: Path) -> None:
 def test_a_folder_without_documents_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no document could be read"):
         read_corpus(tmp_path)
-    write_files(tmp_path, {"photo.jpeg": "x", "broken.md": "---\n- a\n---\n"})
+    write_files(tmp_path, {"photo.jpeg": "x", "broken.md": "---\n[a]\n---\n"})
     with pytest.raises(CorpusError, match=r"broken\.md: front matter"):
         read_corpus(tmp_path)
 

@@ -106,6 +106,12 @@ def test_text_without_front_matter_is_left_alone(raw: str) -> None:
     assert split_front_matter(raw) == ({}, raw)
 
 
+@pytest.mark.parametrize("between", ["just words", "- a\n- b", "# Rules\n\nMoor at 9:30.", "*At dusk* moor."])
+def test_text_between_two_rules_is_text(between: str) -> None:
+    raw = f"---\n{between}\n---\nwords\n"
+    assert split_front_matter(raw) == ({}, raw)
+
+
 @pytest.mark.parametrize("raw", ["---\n---\nwords", "---\n# only a comment\n---\nwords", "---\r\n---\r\nwords"])
 def test_front_matter_may_be_empty(raw: str) -> None:
     assert split_front_matter(raw) == ({}, "words")
@@ -120,8 +126,7 @@ def test_front_matter_ends_where_yaml_does(end: str, closing: str) -> None:
 @pytest.mark.parametrize(
     ("front_matter", "reason"),
     [
-        ("- a\n- b", "not a list of `key: value`"),
-        ("just words", "not a list of `key: value`"),
+        ("[a, b]", "not a list of `key: value`"),
         ("title: [", "not valid YAML"),
         ("\ttitle: x", "not valid YAML"),
         ("? [a]\n: b", "not valid YAML"),
