@@ -6,8 +6,9 @@ The question itself is never changed; what was searched for instead is said in t
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Set
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
@@ -133,9 +134,13 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: C
 
 
 def _is_whole(word: str, encoder: Encoder) -> bool:
-    """Whether the encoder's tokenizer has the word in one piece, as it has common words and well-known names."""
-    empty, full = encoder.count_tokens(["", word])
-    return full - empty <= 1
+    return _are_whole([word], encoder)[0]
+
+
+def _are_whole(words: Sequence[str], encoder: Encoder) -> list[bool]:
+    """Whether the encoder's tokenizer has each word in one piece, as it has common words and well-known names."""
+    empty, *full = encoder.count_tokens(["", *words])
+    return [tokens - empty <= 1 for tokens in full]
 
 
 def _made_of(word: str, encoder: Encoder) -> list[str]:
@@ -166,4 +171,18 @@ def _mended(word: str, snapshot: Snapshot, encoder: Encoder, likelier: Set[str])
         for found, distance, _ in near
         if len(found) >= _SHORTEST_MENDED and not found.isdigit()
     ]
-    return min(likely)[-1] if likely else None
+    if not likely:
+        return None
+    distance, *_, found = min(likely)
+    nearer = distance > 1 and any(_are_whole([*_one_slip_away(folded)], encoder))
+    return None if nearer else found  # "adress" is a slip for "address", which no document has, not for "access"
+
+
+def _one_slip_away(word: str) -> set[str]:
+    """What a word would be without one slip: a letter too many, too few, or wrong, or two that changed places."""
+    parts = [(word[:cut], word[cut:]) for cut in range(len(word) + 1)]
+    return (
+        {before + after[1:] for before, after in parts}
+        | {before + after[1::-1] + after[2:] for before, after in parts}
+        | {before + letter + after[skip:] for before, after in parts for letter in ascii_lowercase for skip in (0, 1)}
+    ) - {word}

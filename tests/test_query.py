@@ -29,6 +29,9 @@ def corrected(bot: Bot, question: str) -> dict[str, str]:
         ("What is online grooming?", {}),  # not a slip for growing
         ("Does offline abuse count?", {}),  # nor for online
         ("prosecutions and mailings", {}),
+        ("What is their e-mail adress?", {}),  # one for address, which no document has, not for access
+        ("What is the comission?", {}),  # nor for mission
+        ("goverments with many membrs", {"goverments": "governments", "membrs": "members"}),
         ("Is Dominica a member? Is dominica?", {}),  # nor for the Dominican Republic
         ("How many hotlines does INHOPE have?", {}),
         ("Is Chile a member?", {}),  # not a slip for China
