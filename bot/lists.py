@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 
 from bot.countries import COUNTRY_ADJECTIVE
 from bot.folding import fold
@@ -148,34 +148,26 @@ def name_lists(document: Document) -> Iterator[NameList]:
             )
 
 
-def _by_name(names: Sequence[str], entries: Sequence[Span]) -> dict[frozenset[str], Span]:
-    """Each name's words to its entry; those that two entries have lead to none."""
-    found: dict[frozenset[str], Span] = {}
-    for others in (False, True):  # another name gives way to a name
-        counts = Counter(words for name in names for words in _words_of_names(name, others))
-        for name, entry in zip(names, entries, strict=True):
-            for words in _words_of_names(name, others):
-                if words and counts[words] == 1:
-                    found.setdefault(words, entry)
-    return found
-
-
-def _words_of_names(name: str, others: bool) -> set[frozenset[str]]:
-    """The words that tell a name, or those of other names of the same."""
-    if not others:
-        return {_telling(name)}
-    own = _telling(name)
-    return {_telling(one) for same in _SAME if own in map(_telling, same) for one in same}
-
-
-def _plain(name: str) -> str:
-    return " ".join(_PART.findall(fold(name))).removeprefix("the ")
-
-
 def _telling(name: str) -> frozenset[str]:
     """The words of a name, but for those of many names; of "US" and the like the letters, which are no words."""
-    terms = {term for part in _PART.findall(fold(name)) for term in terms_of(part)} - _GENERIC
-    return frozenset(terms or {_plain(name)})
+    parts = _PART.findall(fold(name))
+    terms = {term for part in parts for term in terms_of(part)} - _GENERIC
+    return frozenset(terms or {" ".join(parts).removeprefix("the ")})
+
+
+_SAME_TELLING = [frozenset(map(_telling, same)) for same in _SAME]
+
+
+def _by_name(names: Sequence[str], entries: Sequence[Span]) -> dict[frozenset[str], Span]:
+    """Each name's words to its entry; those that two entries have lead to none."""
+    own = [frozenset([_telling(name)]) for name in names]
+    others = [frozenset[frozenset[str]]().union(*(same for same in _SAME_TELLING if its & same)) for its in own]
+    found: dict[frozenset[str], Span] = {}
+    for of_each in (own, others):  # another name gives way to a name
+        counts = Counter(chain.from_iterable(of_each))
+        for its, entry in zip(of_each, entries, strict=True):
+            found |= {words: entry for words in its if words and counts[words] == 1 and words not in found}
+    return found
 
 
 def _is_list_of_names(document: Document, run: Sequence[Block]) -> bool:
