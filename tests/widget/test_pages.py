@@ -326,6 +326,7 @@ def test_an_unknown_address_is_a_page_that_leads_on(client: TestClient, address:
     assert reply.status_code == 404
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
     assert text_of(reply.text, "h1") == "There is no such page"
+    assert "GET /" not in reply.text, "that is for programs"
     assert reply.headers["x-request-id"] in text_of(reply.text, "main")
     assert LexborHTMLParser(reply.text).css("main a[href='/']")
 
