@@ -18,10 +18,11 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from bot.calibrate import Example, Floats, auroc, calibration_error, cross_validated, example_of, fit
@@ -110,49 +111,78 @@ def without_its_corpus(corpora: Sequence[str], examples: Sequence[Example], star
     return np.array([fitted[its].confidence(example.signals) for example, its in zip(examples, corpora, strict=True)])
 
 
-def _figures(sure: Floats, labels: Floats) -> str:
-    return f"{auroc(sure, labels):.3f} {calibration_error(sure, labels):.3f}"
+def without(part: str, example: Example) -> Example:
+    """An example that tells nothing of one signal; without ``likeness`` each signal has one weight."""
+    return replace(example, signals=replace(example.signals, **{part: 0.5 if part == "likeness" else 0.0}))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How sure each question's answer is, by weights fitted without it, and by those fitted to other corpora."""
+
+    sure: Floats
+    alone: Floats
+    fitted: Calibration
+
+
+def judged(asked: Sequence[Asked], part: str = "") -> Judged:
+    """Fit to all questions, those with signals first, or to what they tell without one of them."""
+    examples = [without(part, one.example) if part else one.example for one in asked if one.example is not None]
+    looked_up = [LOOKUP_CONFIDENCE] * (len(asked) - len(examples))
+    kept, none = shipped_calibration(), dict.fromkeys(WEIGHED, 0.0)
+    nothing = Calibration(none, none, kept.unsure_from, kept.answered_from)
+    again = [number for number, one in enumerate(asked[: len(examples)]) for _ in range(TIMES.get(one.group, 1) - 1)]
+    counted = [*range(len(examples)), *again]
+    fitted_to = [examples[number] for number in counted]
+    corpora = [asked[number].corpus for number in counted]
+    return Judged(
+        np.append(cross_validated(fitted_to, nothing)[: len(examples)], looked_up),
+        np.append(without_its_corpus(corpora, fitted_to, nothing)[: len(examples)], looked_up),
+        fit(fitted_to, nothing),
+    )
 
 
 def main() -> None:
     asked = sorted(ask_all([Path(argument) for argument in sys.argv[1:]]), key=lambda one: one.example is None)
-    examples = [one.example for one in asked if one.example is not None]
-    looked_up = [LOOKUP_CONFIDENCE] * (len(asked) - len(examples))
-    kept, none = shipped_calibration(), dict.fromkeys(WEIGHED, 0.0)
-    nothing = Calibration(none, none, kept.unsure_from, kept.answered_from)
+    whole = judged(asked)
     groups = np.array([one.group for one in asked])
     corpora = np.array([one.corpus for one in asked])
     labels = np.array([float(one.answerable) for one in asked])
-    again = [number for number in range(len(examples)) for _ in range(TIMES.get(groups[number], 1) - 1)]
-    counted = [*range(len(examples)), *again]
-    fitted_to = [examples[number] for number in counted]
-    sure = np.append(cross_validated(fitted_to, nothing)[: len(examples)], looked_up)
-    alone = np.append(without_its_corpus(corpora[counted].tolist(), fitted_to, nothing)[: len(examples)], looked_up)
+    answered = (corpora == "shipped") & (labels == 1)
+
+    def compared(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Some questions, with those that the shipped corpus answers where they have no answer."""
+        return chosen | answered if not labels[chosen].any() else chosen
+
+    def told(by: Floats, chosen: npt.NDArray[np.bool_]) -> tuple[float, float]:
+        some = compared(chosen)
+        return auroc(by[some], labels[some]), calibration_error(by[some], labels[some])
 
     print(f"{len(asked)} questions, {int(labels.sum())} answerable")
     print("AUROC and expected calibration error, cross-validated; by weights fitted to the other corpora")
-    answered = (corpora == "shipped") & (labels == 1)
     named = [Path(argument).stem for argument in sys.argv[1:] if argument.endswith(".jsonl")]
-    for name, chosen in (
-        ("all", labels >= 0),
-        *((group, groups == group) for group in dict.fromkeys(groups)),
-        *((f"{group} with both of these", np.isin(groups, [group, "near_misses", "off_topic"])) for group in named),
-    ):
-        some = chosen | answered if not labels[chosen].any() else chosen
-        if 0 < labels[some].mean() < 1:
-            figures = [
-                f"{auroc(by[some], labels[some]):.3f} {calibration_error(by[some], labels[some]):.3f}"
-                for by in (sure, alone)
-            ]
+    parts = {"all": labels >= 0} | {group: groups == group for group in dict.fromkeys(groups.tolist())}
+    parts |= {f"{group} with both of these": np.isin(groups, [group, "near_misses", "off_topic"]) for group in named}
+    for name, chosen in parts.items():
+        if 0 < labels[compared(chosen)].mean() < 1:
+            figures = ("{:.3f} {:.3f}".format(*told(by, chosen)) for by in (whole.sure, whole.alone))
             print(f"  {name}: {'; '.join(figures)}")
     print("threshold: share at or above it of answerable, near misses, off-topic")
     off = groups == "off_topic"
     for threshold in np.arange(0.2, 0.85, 0.05):
-        shares = [(sure[some] >= threshold).mean() for some in (labels == 1, (labels == 0) & ~off, off)]
+        shares = [(whole.sure[some] >= threshold).mean() for some in (labels == 1, (labels == 0) & ~off, off)]
         print(f"  {threshold:.2f}: " + " ".join(f"{share:.2f}" for share in shares))
 
-    fitted = fit(fitted_to, nothing)
-    CALIBRATION.write_bytes(TypeAdapter(Calibration).dump_json(fitted, indent=2) + b"\n")
+    print("without each signal: mean AUROC of the questions of five corpora; by weights fitted to others; of the rest")
+    five = ["questions", *(path.stem for path in sorted((HERE / "corpora").glob("*.jsonl")))]
+    rest = [name for name in parts if name not in ("all", "own", *five)]
+    for part in ("", "likeness", *WEIGHED[:-1]):
+        left = judged(asked, part) if part else whole
+        means = (np.mean([told(by, parts[name])[0] for name in five]) for by in (left.sure, left.alone))
+        others = (f"{name} {'{:.3f} {:.3f}'.format(*told(left.sure, parts[name]))}" for name in rest)
+        print(f"  {part or 'whole'}: {' '.join(f'{mean:.3f}' for mean in means)}; {', '.join(others)}")
+
+    CALIBRATION.write_bytes(TypeAdapter(Calibration).dump_json(whole.fitted, indent=2) + b"\n")
     print(CALIBRATION.read_text(encoding="utf-8"))
 
 
