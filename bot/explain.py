@@ -25,7 +25,7 @@ _KINDS: dict[Kind, str] = {
     "place": "a place",
     "name": "a name",
     "reason": "a reason",
-    "definition": "what something is",
+    "definition": "a definition",
 }
 
 #: From here on a share counts as most, and a cosine as near.

@@ -155,6 +155,7 @@ def _telling(name: str) -> frozenset[str]:
     return frozenset(terms or {" ".join(parts).removeprefix("the ")})
 
 
+#: The same, by the words that tell them.
 _SAME_TELLING = [frozenset(map(_telling, same)) for same in _SAME]
 
 
