@@ -69,6 +69,8 @@ _MODIFIERS = frozenset(
     )
 )
 
+_SENTENCE = re.compile(r"(?<=[.!?])\s")
+
 #: "U.S.A."
 _WITH_DOTS = re.compile(r"\b(?:[A-Z]\.){2,}")
 
@@ -97,8 +99,8 @@ class NameList:
     """A list of names in alphabetical order.
 
     ``keys`` are the names in that order; ``heading`` is the one above, if any; ``named`` leads from the words of each
-    name, and of other names of the same, to its entry; ``subject`` are the content words of the document that holds the
-    list, besides its entries.
+    name, and of other names of the same, to its entry; ``subject`` are the content words of what says what the list is
+    of: the document's title and first sentence, the heading above, and the words that lead to the list.
     """
 
     document: str
@@ -129,22 +131,26 @@ class Lookup:
 def name_lists(document: Document) -> Iterator[NameList]:
     """Yield the lists of names in a document."""
     heading: Span | None = None
+    opening = leading = ""
     for kind, blocks in groupby(document.blocks, key=lambda block: block.kind):
         run = list(blocks)
         if kind == "heading":
             named = [block for block in run if block.end > block.start]
             heading = Span(named[-1].start, named[-1].end) if named else None
+        elif kind == "paragraph":
+            opening = opening or _SENTENCE.split(document.text[run[0].start : run[0].end], maxsplit=1)[0]
+            leading = document.text[run[-1].start : run[-1].end]
         elif kind == "item" and _is_list_of_names(document, run):
             entries = tuple(Span(block.start, block.end) for block in run)
             names = [document.text[start:end] for start, end in entries]
-            around = f"{document.source.title} {document.text[: run[0].start]} {document.text[run[-1].end :]}"
+            above = document.text[slice(*heading)] if heading else ""
             yield NameList(
                 document.id,
                 heading,
                 entries,
                 tuple(map(_key, names)),
                 _by_name(names, entries),
-                frozenset(terms_of(around)),
+                frozenset(terms_of(f"{document.source.title} {opening} {above} {leading}")),
             )
 
 
