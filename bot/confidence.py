@@ -38,6 +38,8 @@ LOOKUP_CONFIDENCE = 0.9
 #: Hits that are read: the best, and those after it whose scores are what it stands out from.
 JUDGED = 6
 
+#: A word with one capital, but for a sentence's first: "SMS" and "NGOs" have other names.
+_NAME = re.compile(r"(?<!^)(?<![.!?] )\b[A-Z][a-zà-ÿ]{2,}\b")
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 
 #: Words, each as rare as any, that a passage may lack before more of them tell nothing more.
@@ -176,10 +178,13 @@ def judge(query: Query, hits: Sequence[Hit], snapshot: Snapshot, calibration: Ca
 
 def _lacks_name(query: Query, hit: Hit, snapshot: Snapshot) -> bool:
     """Whether a question names a country or a year that the passage, its title and its headings do not: what is said of
-    another is no answer. Whether something is so may be answered without naming it."""
+    another is no answer. Whether something is so may be answered without naming it, but for what no document names."""
+    if asks_whether(query.text):
+        names = (terms_of(name) for name in _NAME.findall(COUNTRY.sub("", query.text)))
+        return any(name and not any(map(snapshot.lexical.knows, name)) for name in names)
     named = [match[0] for match in COUNTRY.finditer(query.text) if not COUNTRY_ADJECTIVE.fullmatch(match[0])]
     named += _YEAR.findall(query.text)
-    if not named or asks_whether(query.text):
+    if not named:
         return False
     title = snapshot.documents.record(hit.passage.document).source.title
     said = quoted_terms(context_of(title, hit.passage.headings)) | quoted_terms(hit.passage.text)

@@ -33,7 +33,7 @@ ASKING_WORDS = frozenset(
     "goals mission objective reason role involved involvement meaning mean means definition define "
     "abbreviation stand stands called name names known example examples kind type difference information "
     "detail details describe explain list tell main primary key overall "
-    "old long per happen happens happened belong belongs".split()
+    "old long per happen happens happened belong belongs contact".split()
 )
 
 #: The same, as the index knows them.
@@ -67,7 +67,7 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
         re.compile(
             r"\bhow much (?:\w+ ){0,3}?(?:money|funding|costs?|paid|pay|budget|receive|spend|spent|give|given)\b"
             r"|\b(?:what|which)(?:['’]s)? (?:[\w’'-]+ ){0,5}?(?:budget|price|fee|costs?|salary|funding|revenue|fine)\b"
-            r"|\bhow much (?:is|are|does|do|for)\b|\bis (?:\w+ ){1,3}free\b",
+            r"|\bhow much (?:is|are|does|do|for)\b|\bis (?:\w+ ){1,3}free\b|\b(?:price|costs?|fees?) (?:of|for)\b",
             re.I,
         ),
         "sum",
@@ -196,7 +196,9 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
         r"(?:seconds?|minutes?|hours?|days?|weeks?|fortnights?|months?|years?|decades?|m|met(?:re|er)s?|km|miles?|feet|foot)\b",
         re.I,
     ),
-    "number": re.compile(rf"\d|\b(?:{_NUMBER_WORDS})\b", re.IGNORECASE),
+    "number": re.compile(  # not a telephone's
+        rf"(?<![\d+])(?<!\d[ )/-])(?<!\d\) )(?!0\d)\d|\b(?:{_NUMBER_WORDS})\b", re.IGNORECASE
+    ),
     "date": re.compile(
         rf"\b(?:1[5-9]|20)\d\d\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:{_MONTHS}) \d|\d (?:{_MONTHS})\b"
         r"|\b\d{1,2}(?:st|nd|rd|th)\b",

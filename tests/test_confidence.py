@@ -331,6 +331,9 @@ def test_a_foreign_question_that_a_list_is_looked_through_for_is_not_answered_ei
         ("What did the Australian commissioner launch in 2022?", True),
         ("What did the Global Taskforce launch in 2019?", False),
         ("Is it true that Canada was asked?", True),  # what is so or not may be told of all
+        ("Is Ofcom part of the Global Online Safety Regulators Network?", False),  # but not of whom nobody knows
+        ("Was the Model National Response devised by Rolls?", False),
+        ("Can NGOs and companies work with INHOPE by SMS?", True),  # short forms have other names
     ],
 )
 def test_what_is_said_of_another_country_or_year_is_no_answer(shipped: Bot, question: str, answered: bool) -> None:

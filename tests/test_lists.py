@@ -173,6 +173,30 @@ def test_a_name_that_is_not_asked_about_is_not_marked(tmp_path: Path, question: 
     assert cited.passage.sentence_text(cited.best_sentence) == "These are in the book of the club."
 
 
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("Is Fido allowed in the hut?", ()),
+        ("Is Oliver the warden of the hut?", ()),
+        ("Is Bonzo in the porch?", ()),
+        ("Is Quicksilver in the hut?", ("Quicksilver is not named in this list.",)),
+        ("Is Barley provided in the hut?", ("Barley is not named in this list.",)),
+    ],
+)
+def test_a_list_is_of_what_leads_to_it_not_of_all_that_its_document_says(
+    tmp_path: Path, question: str, said: tuple[str, ...]
+) -> None:
+    """Of the hut, of what is provided in it; of nobody's dog, warden or porch."""
+    things = "Axe Bowls Candles Duvets Forks Kettle Knives Lamps Matches Pans Plates Spoons Stove Towels".split()
+    text = (
+        "# The hut\n\nThe hut sleeps twelve. Dogs are allowed in the porch. The hut's warden is Ishbel.\n\n"
+        "## Provided\n\nThis is in the hut:\n\n" + "".join(f"- {thing}\n" for thing in things)
+    )
+    settings = load_settings(corpus=write_files(tmp_path / "corpus", {"hut.md": text}), index=tmp_path / "index")
+    build_index(settings)
+    assert open_bot(settings).ask(question).notes == said
+
+
 def test_the_members_of_the_shipped_list_are_all_found(shipped: Bot) -> None:
     [names] = [one for document in shipped.snapshot.documents.values() for one in name_lists(document)]
     text = shipped.snapshot.documents[names.document].text

@@ -63,6 +63,8 @@ from bot.question import (
         ("What does mooring mean?", "definition"),
         ("What is the purpose of the pier?", "reason"),
         ("What does a mooring cost?", "sum"),
+        ("cost of a mooring", "sum"),
+        ("price for visitors", "sum"),
         ("What have they built?", None),
         ("Who gives out the moorings?", "name"),
         ("Whose boat is this?", "name"),
@@ -127,6 +129,12 @@ def test_a_question_asks_for_one_kind_of_thing_or_none_that_its_words_tell(quest
 )
 def test_a_sentence_that_holds_what_is_asked_for_is_recognised(sentence: str, kind: Kind) -> None:
     assert holds(sentence, kind)
+
+
+@pytest.mark.parametrize("number", ["01786 555 0142", "+44 1786 555014", "0800-555", "(020) 7946 0958"])
+def test_a_telephone_number_is_no_number_of_things(number: str) -> None:
+    assert not holds(f"Call {number}.", "number")
+    assert holds(f"Call {number} for one of the 5 moorings.", "number")
 
 
 @pytest.mark.parametrize(
