@@ -72,6 +72,7 @@ def test_folding_twice_changes_nothing_more(text: str) -> None:
 def test_numbers_in_words_become_digits(between: str, written: Callable[[str], str]) -> None:
     for number in range(2, 100):
         assert with_other_forms(f"has {written(in_words(number, between))} boats").strip() == f"has {number} boats"
+        assert with_other_forms(written(in_words(number, between))) == str(number)
 
 
 @given(st.integers(1_000, 10**12), st.sampled_from([",", "\u00a0", "\u202f"]))

@@ -197,6 +197,14 @@ def test_a_list_is_of_what_leads_to_it_not_of_all_that_its_document_says(
     assert open_bot(settings).ask(question).notes == said
 
 
+def test_what_a_list_is_of_may_stand_in_the_first_sentence_alone(tmp_path: Path) -> None:
+    text = "# Together\n\nOf the Feather League many are proud. It meets.\n\n## Our members\n\nTake a look.\n\n"
+    files = {"birds.md": text + "".join(f"- {name}\n" for name in BIRDS)}
+    settings = load_settings(corpus=write_files(tmp_path / "corpus", files), index=tmp_path / "index")
+    build_index(settings)
+    assert open_bot(settings).ask("Is Bittern part of the league?").notes == ("Bittern is not named in this list.",)
+
+
 def test_the_members_of_the_shipped_list_are_all_found(shipped: Bot) -> None:
     [names] = [one for document in shipped.snapshot.documents.values() for one in name_lists(document)]
     text = shipped.snapshot.documents[names.document].text

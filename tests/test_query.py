@@ -6,7 +6,7 @@ import pytest
 
 from bot.engine import Bot
 from bot.lexical import read_terms
-from bot.query import understand
+from bot.query import _one_slip_away, understand
 from bot.types import Correction
 
 
@@ -140,3 +140,9 @@ def test_whoever_is_polite_gets_the_same_answer(shipped: Bot, polite: str) -> No
         plain, asked = shipped.ask(question), shipped.ask(polite.format(question))
         assert (asked.status, asked.quote, asked.passages) == (plain.status, plain.quote, plain.passages)
         assert asked.question == polite.format(question)
+
+
+def test_one_slip_is_a_letter_too_many_too_few_or_wrong_or_two_that_changed_places() -> None:
+    words = _one_slip_away("form")
+    assert {"from", "fom", "forms", "foxrm", "fork", "ofrm", "frm"} <= words
+    assert words.isdisjoint({"form", "fo", "reform", "mrof"})

@@ -89,11 +89,11 @@ def test_vectors_of_rows_are_what_was_stored() -> None:
     assert np.allclose(vectors.cosines(rows[0], some), rows[some] @ rows[0], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("value", [-1, -0.99999, 0, 1e-6, 0.05, 1, np.nextafter(np.float32(1), np.float32(2))])
+@pytest.mark.parametrize("value", [-1.0001, -1, -0.99999, 0, 1e-6, 0.05, 1, 1.0001])  # rounding may go beyond 1
 def test_sixteen_bits_hold_any_number_of_a_unit_vector(value: float) -> None:
     stored = in_sixteen_bits(np.array([[value]], dtype=np.float32))
     assert stored.dtype == np.int16
-    assert abs(stored[0, 0] / 32_767 - value) <= 0.5001 / 32_767
+    assert abs(stored[0, 0] / 32_767 - max(-1, min(value, 1))) <= 0.5001 / 32_767
 
 
 def test_an_index_with_cells_is_chosen_for_more_passages_than_an_exact_search_is_fast_for() -> None:
