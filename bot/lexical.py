@@ -287,7 +287,8 @@ class Lexical:
 
 
 def _remembered_terms(searcher: tantivy.Searcher, schema: tantivy.Schema, count: int) -> Callable[[str, str], _Term]:
-    """Look terms up by reading and text; the same ones are asked about again and again."""
+    """Look terms up by reading and text, and remember them: the same ones are asked about again and again. Single
+    words are kept, as in ``_terms_of_word``, never a question."""
 
     @lru_cache(maxsize=1 << 14)
     def term(reading: str, text: str) -> _Term:

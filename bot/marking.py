@@ -42,9 +42,9 @@ _holds = lru_cache(maxsize=1 << 14)(holds)
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """The position of a passage's marked sentence, and how near it is to the question: where it follows the very
-    question that it answers, as near as that. ``of_kind`` says whether it holds the kind of thing that is asked for,
-    where that is plain to tell."""
+    """The position of a passage's marked sentence, from 0, and its cosine with the question, -1 to 1; where it follows
+    the very question that it answers, that question's. ``of_kind`` says whether it holds what is asked for, where that
+    is one of ``TELLING_KINDS``."""
 
     sentence: int
     cosine: float
@@ -70,7 +70,7 @@ def mark(
 ) -> Marked:
     """Choose the sentence of a passage that answers a question best.
 
-    :param cosines: of the question with each sentence of the passage.
+    :param cosines: shape ``(sentences,)``, of the question with each sentence of the passage, -1 to 1.
     :param names: the entries of lists of names in the passage's document.
     """
     near: list[float] = cosines.tolist()

@@ -114,7 +114,10 @@ class Vectors:
         )
 
     def cosines(self, vector: Floats, rows: Rows) -> Floats:
-        """Return how near some passages are to a vector, -1 to 1."""
+        """Return how near some passages are to a vector: shape ``(len(rows),)``, cosines, -1 to 1, in their order.
+
+        :param vector: shape ``(dim,)``, of length 1.
+        """
         cosines: Floats = (rows_of(self.stored, rows, self._content).astype(np.float32) @ vector) * _UNIT
         return cosines
 
@@ -345,7 +348,8 @@ _UNIT = np.float32(1 / 32_767)
 
 
 def in_sixteen_bits(vectors: Embeddings) -> npt.NDArray[np.int16]:
-    """Return vectors as :class:`Vectors` stores them: whole numbers up to 32,767, which stands for 1."""
+    """Return vectors as :class:`Vectors` stores them, in the same shape: whole numbers up to 32,767, which stands for
+    1. What rounding has put beyond 1 is 1."""
     whole: npt.NDArray[np.int16] = np.rint(np.clip(vectors, -1, 1) / _UNIT).astype(np.int16)
     return whole
 
@@ -375,7 +379,8 @@ class SentenceVectors:
         return vectors
 
     def unscaled(self, rows: Rows | slice) -> tuple[Floats, Floats]:
-        """Return the vectors of some sentences as whole numbers, one row for each, and what 1 stands for in each."""
+        """Return the vectors of some sentences as whole numbers up to 127, shape ``(sentences, dim)``, and what 1
+        stands for in each, shape ``(sentences,)``: their product is what :meth:`of` returns."""
         return _from_eight_bits(
             self.stored[rows] if isinstance(rows, slice) else rows_of(self.stored, rows, self._content)
         )
