@@ -3,8 +3,8 @@
 Nearness alone tells weather, sport and small talk apart, but not a question that the documents answer from a near miss,
 where only the fact is missing: the right page, without the phone number. What tells these is what the question asks
 *about* its topic. The words that the title and headings hold say what it is about; the others say what it wants to
-know, and must stand in the passage; and the marked sentence must hold the kind of thing that is asked for, besides the
-words of the question itself.
+know, and must stand in the passage; the marked sentence must be near to what is left of the question without its topic;
+and it must hold the kind of thing that is asked for, besides the words of the question itself.
 
 How much each signal tells depends on the corpus: among passages about all sorts of things the one that is near is the
 one that answers; among those about one thing all are near to any question about it, and what matters is what they lack.
@@ -66,7 +66,8 @@ class Signals:
       others tell.
     - ``passage``: best cosine of any passage, -1 to 1. ``around``: mean cosine of the best hit and the passages around
       it, -1 to 1: where all are as near, the question is about what they are about, and may ask for something else.
-    - ``sentence``: cosine of the marked sentence, -1 to 0.6.
+    - ``sentence``: cosine of the marked sentence, -1 to 0.6. ``beyond``: cosine with what is asked beyond the passage's
+      topic, title and headings, -1 to 1.
     - ``margin``: how far the best score stands out from the next five, on average, 0 to 1.
     - ``covered``: share of the question's content words, by idf, in the passage, its title and headings, 0 to 1.
     - ``asked_covered``: share, by idf, of what is asked about the topic that the passage holds, the topic being the
@@ -82,6 +83,7 @@ class Signals:
     passage: float
     around: float
     sentence: float
+    beyond: float
     margin: float
     covered: float
     asked_covered: float
@@ -214,6 +216,7 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
         passage=max(other.scores.passage for other in hits[:JUDGED]),
         around=hit.scores.around_passage,
         sentence=min(hit.scores.marked, _NEAR_ENOUGH),
+        beyond=hit.scores.beyond,
         margin=hit.scores.total - sum(runners_up) / len(runners_up) if runners_up else 0.0,
         covered=share(weights.keys() & said, weights.keys()) if weights else 0.0,
         asked_covered=share(asked - missing, asked) if asked or topic & weights.keys() else 0.0,

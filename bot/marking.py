@@ -42,12 +42,13 @@ _holds = lru_cache(maxsize=1 << 14)(holds)
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """The position of a passage's marked sentence, from 0, and its cosine with the question, -1 to 1; where it follows
-    the very question that it answers, that question's. ``of_kind`` says whether it holds what is asked for, where that
-    is one of ``TELLING_KINDS``."""
+    """The position of a passage's marked sentence, from 0, its cosine with the question, and with what the question
+    asks beyond the passage's topic, -1 to 1; where it follows the very question that it answers, that question's.
+    ``of_kind`` says whether it holds what is asked for, where that is one of ``TELLING_KINDS``."""
 
     sentence: int
     cosine: float
+    beyond: float
     of_kind: bool = False
 
 
@@ -66,44 +67,49 @@ def mark(
     query: Query,
     passage: Passage,
     cosines: npt.NDArray[np.float32],
+    beyond: npt.NDArray[np.float32],
     names: Collection[Span] = (),
 ) -> Marked:
     """Choose the sentence of a passage that answers a question best.
 
+    What is near is what is near to the question beyond the topic of the passage, its title and headings: they say what
+    all of its sentences are about, so the one that names it again would be the nearest, and answer nothing.
+
     :param cosines: shape ``(sentences,)``, of the question with each sentence of the passage, -1 to 1.
+    :param beyond: the same of what is left of the question without the direction of the topic.
     :param names: the entries of lists of names in the passage's document.
     """
     near: list[float] = cosines.tolist()
+    nearest: list[float] = beyond.tolist()
     entry = query.lookup.entry if query.lookup is not None and query.lookup.is_in(passage) else None
     if entry is not None and entry in passage.sentences:
         number = passage.sentences.index(entry)
-        return Marked(number, near[number])
+        return Marked(number, near[number], nearest[number])
     sentences = _sentences_of(passage)
     asked = query.about
     held = [asked & terms for terms in sentences.terms]
+    never = {*sentences.leading, *sentences.headers}
     for number in sentences.leading:  # what it has goes to what follows
         near[number + 1] = max(near[number + 1], near[number])
+        nearest[number + 1] = max(nearest[number + 1], nearest[number])
         held[number + 1] |= held[number]
-        near[number], held[number] = near[number] + _NEVER, frozenset()
-    for number in sentences.headers:
-        near[number] += _NEVER
+        held[number] = frozenset()
     if names and query.kind != "country":
-        for number, span in enumerate(passage.sentences):
-            if span in names and not held[number]:
-                near[number] += _NEVER
+        never.update(number for number, span in enumerate(passage.sentences) if span in names and not held[number])
     holders = Counter(chain.from_iterable(held))
     rarity = {term: math.log((len(near) + 1) / (count + 0.5)) for term, count in holders.items()}
     scores = [
-        cosine + MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, its)) for cosine, its in zip(near, held, strict=True)
+        cosine + MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, its)) for cosine, its in zip(nearest, held, strict=True)
     ]
     fitting = [False] * len(scores)
     if query.kind is not None:
         fitting = [_fits(text, query.kind, asked) for text in sentences.texts]
         weight = MARK_KIND_WEIGHTS[query.kind]
         scores = [score + weight * fits for score, fits in zip(scores, fitting, strict=True)]
+    for number in never:
+        scores[number] += _NEVER
     best = scores.index(max(scores))
-    of_kind = query.kind in TELLING_KINDS and fitting[best]
-    return Marked(best, max(near[best], float(cosines[best])), of_kind)
+    return Marked(best, near[best], nearest[best], query.kind in TELLING_KINDS and fitting[best])
 
 
 def _fits(sentence: str, kind: Kind, asked: Set[str]) -> bool:

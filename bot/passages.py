@@ -111,6 +111,11 @@ def sentence_texts(document: Document, passage: Passage, encoder: Encoder) -> li
     ]
 
 
+def topic_text(document: Document, passage: Passage, encoder: Encoder) -> str:
+    """Return what the passage is about, as the encoder reads it: its title and headings alone."""
+    return _fitting_context(document, passage.headings, encoder)
+
+
 def _fitting_context(document: Document, headings: tuple[str, ...], encoder: Encoder) -> str:
     context = context_of(document.source.title, headings)
     most = int(encoder.max_tokens * _PREFIX_SHARE)

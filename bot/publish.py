@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain, groupby, islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import faiss
@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError
 from bot.lexical import build_lexical
 from bot.lists import name_lists
-from bot.passages import encoder_text, sentence_texts, split
+from bot.passages import encoder_text, sentence_texts, split, topic_text
 from bot.readings import packed, read, unpacked
 from bot.snapshot import (
     FLAT_FILES,
@@ -119,13 +119,14 @@ def _write(
     (folder / "lexical").mkdir()
     with ThreadPoolExecutor(1) as beside:  # the encoder is busy outside of Python
         reading = beside.submit(_read, documents, passages, encoder, before, same, folder / "lexical")
-        vectors, sentence_vectors, kept = _vectors(by_id, passages, encoder, progress, before, same)
+        vectors, sentence_vectors, topic_vectors, kept = _vectors(by_id, passages, encoder, progress, before, same)
         index, choice = build_index(vectors, sentence_vectors, factory, kept)
         canaries = _canaries(passages, Vectors(index, vectors, choice), encoder)
     readings, vocabulary, order = reading.result()
     _write_file(folder / "passages.faiss", faiss.serialize_index(index).data)
     _write_file(folder / "passage_vectors.npy", npy(vectors))
     _write_file(folder / "sentence_vectors.npy", npy(sentence_vectors))
+    _write_file(folder / "topic_vectors.npy", npy(topic_vectors))
     for name, data in stored(documents, passages, readings):
         _write_file(folder / name, data)
     _write_file(folder / "vocabulary.json", VOCABULARY.dump_json(vocabulary))
@@ -205,42 +206,47 @@ def _vectors(
     progress: Callable[[int], Progress] | None,
     before: Snapshot | None,
     same: Mapping[str, range],
-) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int8], Before | None]:
-    """Return the vectors of passages and sentences as they are stored, those before where the document is the same,
-    else new ones; and what became of the passages before."""
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int8], npt.NDArray[np.int8], Before | None]:
+    """Return the vectors of passages, sentences and topics as they are stored, those before where the document is the
+    same, else new ones; and what became of the passages before."""
     sentence_rows = np.cumsum([0, *(len(passage.sentences) for passage in passages)], dtype=np.int64)
     vectors = np.zeros((len(passages), encoder.dim), dtype=np.int16)
     sentence_vectors = np.zeros((int(sentence_rows[-1]), encoder.dim + SCALE_BYTES), dtype=np.int8)
+    topic_vectors = np.zeros((len(passages), encoder.dim + SCALE_BYTES), dtype=np.int8)
     now = np.full(len(before.passages) if before else 0, -1)
-    new: list[int] = []
+    is_new = np.ones(len(passages), dtype=bool)
     row = 0
     for name, run in groupby(passages, key=lambda passage: passage.document):
         count = sum(1 for _ in run)
         if before is not None and name in same:
             old = same[name]
             vectors[row : row + count] = before.vectors.stored[old.start : old.stop]
+            topic_vectors[row : row + count] = before.topic_vectors.stored[old.start : old.stop]
             now[old.start : old.stop] = range(row, row + count)
+            is_new[row : row + count] = False
             first, last = before.sentence_rows[old.start], before.sentence_rows[old.stop]
             at = sentence_rows[row]
             sentence_vectors[at : at + last - first] = before.sentence_vectors.stored[first:last]
-        else:
-            new += range(row, row + count)
         row += count
-    texts = (encoder_text(documents[passages[row].document], passages[row], encoder) for row in new)
-    sentences = (
-        text for row in new for text in sentence_texts(documents[passages[row].document], passages[row], encoder)
-    )
-    total = len(new) + int((sentence_rows[1:] - sentence_rows[:-1])[new].sum())
-    report = progress(total) if progress else None
-    places = chain(new, (at for row in new for at in range(sentence_rows[row], sentence_rows[row + 1])))
+    new, new_sentences = np.flatnonzero(is_new), np.flatnonzero(np.repeat(is_new, np.diff(sentence_rows)))
+    added = [(documents[passages[row].document], passages[row]) for row in new.tolist()]
+    report = progress(2 * len(new) + len(new_sentences)) if progress else None
     done = 0
-    for kind, as_stored, some in ((vectors, in_sixteen_bits, texts), (sentence_vectors, in_eight_bits, sentences)):
-        while batch := list(islice(some, _BATCH)):
-            rows = list(islice(places, len(batch)))
+    for kind, as_stored, rows, texts in (
+        (vectors, in_sixteen_bits, new, (encoder_text(*one, encoder) for one in added)),
+        (sentence_vectors, in_eight_bits, new_sentences, (s for one in added for s in sentence_texts(*one, encoder))),
+        (topic_vectors, in_eight_bits, new, (topic_text(*one, encoder) for one in added)),
+    ):
+        first = done
+        while batch := list(islice(texts, _BATCH)):
+            alone = {text: number for number, text in enumerate(dict.fromkeys(batch))}  # passages overlap
             told = partial(_told, report, done) if report else None
-            kind[rows] = as_stored(encoder.encode_passages(batch, told))
+            encoded = as_stored(encoder.encode_passages(list(alone), told))
+            kind[rows[done - first :][: len(batch)]] = encoded[[alone[text] for text in batch]]
             done += len(batch)
-    return vectors, sentence_vectors, Before(before.vectors, now) if before else None
+            if report and len(alone) < len(batch):
+                report(done)
+    return vectors, sentence_vectors, topic_vectors, Before(before.vectors, now) if before else None
 
 
 def _told(report: Progress, before: int, done: int) -> None:

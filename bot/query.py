@@ -28,6 +28,9 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 #: too near to others.
 _OPENERS = frozenset(["what", "which", "when", "where"])
 
+#: "whats", which is no slip: only its apostrophe is missing.
+_RUN_TOGETHER = re.compile(r"\b(what|where|when|who|why|how)s\b", re.IGNORECASE)
+
 #: Shorter words have too many neighbours; longer ones may hold two slips.
 _SHORTEST_MENDED, _TWO_SLIPS_FROM = 4, 6
 
@@ -95,7 +98,7 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: C
 
     :param languages: codes of the languages that the encoder knows; empty if it knows any.
     """
-    question = without_politeness(question)
+    question = _RUN_TOGETHER.sub(r"\1's", without_politeness(question))
     spoken = language_of(question)
     foreign = spoken if languages and spoken not in languages else None
     corrections: list[Correction] = []

@@ -134,8 +134,7 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r"\bwhy\b|\bfor what\b|\bwhat for\b|\b(?:aim|purpose|goal|mission|reason)s?\b", re.I), "reason"),
     (
         re.compile(
-            r"^\W*(?:(?:and|so|but|or) )?(?:what(?:['’]?s| (?:is|are|was|were)|(?= (?:the|an?) |"
-            r" (?:does|do) .*\bmean\W*$))"
+            r"^\W*(?:(?:and|so|but|or) )?(?:what(?:['’]?s| (?:is|are|was|were)|(?= (?:does|do) .*\bmean\W*$))"
             r"|define|describe|explain|(?:tell (?:me|us) )?(?:more )?about) ",
             re.I,
         ),

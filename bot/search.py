@@ -126,11 +126,16 @@ def search(
     def hit(number: int) -> Hit:
         passage = snapshot.passages[rows[number]]
         elsewhere = tuple(snapshot.passages[rows[other]] for other in places[number])
-        marked = mark(query, passage, sentences.cosines_of(number), snapshot.listed.get(passage.document, ()))
+        topic = snapshot.topic_vectors.of(rows[number : number + 1])[0]
+        cosines, beyond = (
+            sentences.cosines_of(number),
+            sentences.cosines_with(vector - (vector @ topic) * topic, number),
+        )
+        marked = mark(query, passage, cosines, beyond, snapshot.listed.get(passage.document, ()))
         gain = KIND_WEIGHT if marked.of_kind else 0.0
         total, added = float(totals[number]) + gain, float(bonus[number]) + gain
         own, sentence, words, around, words_around = scores[number].tolist()
-        parts = Scores(own, sentence, words, around, words_around, total, added, marked.cosine)
+        parts = Scores(own, sentence, words, around, words_around, total, added, marked.cosine, marked.beyond)
         return Hit(passage, parts, marked.sentence, elsewhere)
 
     hits = {number: hit(number) for number in islice(places, _REREAD)} if query.kind in TELLING_KINDS else {}
@@ -161,8 +166,14 @@ class _Sentences:
     offsets: Rows
 
     def cosines_of(self, number: int) -> Floats:
-        """Return the cosines of one candidate's sentences."""
+        """Return the cosines of one candidate's sentences with the question."""
         return self.cosines[self.offsets[number] : self.offsets[number + 1]]
+
+    def cosines_with(self, vector: Floats, number: int) -> Floats:
+        """Return the cosines of one candidate's sentences with another vector."""
+        its = slice(self.offsets[number], self.offsets[number + 1])
+        cosines: Floats = (self.vectors[its] @ vector) * self.scales[its]
+        return cosines
 
     def best(self) -> Floats:
         """Return the highest cosine of each candidate."""

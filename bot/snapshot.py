@@ -16,6 +16,7 @@
         passages.faiss       finds the nearest passages (bot/vectors.py)
         passage_vectors.npy  one unit vector for each passage, in 16 bits
         sentence_vectors.npy one unit vector for each sentence, in 8 bits
+        topic_vectors.npy    one unit vector for what stands before each passage, title and headings, in 8 bits
         vocabulary.json      the corpus' words, and its short forms with what they stand for
         lexical/             BM25 (tantivy)
         lexical_order.npy    the row of each passage, in tantivy's order
@@ -53,11 +54,11 @@ from bot.passages import SPLITTER_VERSION
 from bot.scratch import scratch_folder
 from bot.store import Content, Documents, Mapped, Passages, array
 from bot.types import Document, Encoder, Passage, Span
-from bot.vectors import IndexChoice, SentenceVectors, Vectors, likeness, open_vectors
+from bot.vectors import IndexChoice, SmallVectors, Vectors, likeness, open_vectors
 from bot.vocabulary import Vocabulary
 
 #: Raise it when the files or their meaning change.
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 _ID = re.compile("[0-9a-f]{64}")
 _FILE = re.compile(r"(?:lexical/)?[\w.-]*\w")
@@ -65,8 +66,8 @@ _FILE = re.compile(r"(?:lexical/)?[\w.-]*\w")
 #: All files but those that tantivy writes.
 FLAT_FILES = (
     "documents.json", "texts.bin", "blocks.bin", "readings.bin", "passages.npy", "sentences.npy", "headings.json",
-    "passages.faiss", "passage_vectors.npy", "sentence_vectors.npy", "vocabulary.json",
-    "lexical_order.npy",
+    "passages.faiss", "passage_vectors.npy", "sentence_vectors.npy", "topic_vectors.npy",
+    "vocabulary.json", "lexical_order.npy",
 )  # fmt: skip
 
 #: What no question needs: always mapped, so that it takes no memory.
@@ -134,7 +135,8 @@ VOCABULARY = TypeAdapter(Vocabulary)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One state of the corpus, ready to be searched. Row ``i`` of ``vectors`` stands for ``passages[i]``.
+    """One state of the corpus, ready to be searched. Row ``i`` of ``vectors`` stands for ``passages[i]``, of
+    ``topic_vectors`` for the title and headings that it stands under.
 
     Rows ``sentence_rows[i]`` to ``sentence_rows[i + 1]`` of ``sentence_vectors`` stand for the sentences of
     ``passages[i]``. ``rows`` holds the rows of each document's passages, in reading order; ``document_rows[i]`` the
@@ -148,7 +150,8 @@ class Snapshot:
     passages: Passages
     vectors: Vectors
     likeness: float
-    sentence_vectors: SentenceVectors
+    sentence_vectors: SmallVectors
+    topic_vectors: SmallVectors
     sentence_rows: npt.NDArray[np.int64]
     rows: Mapping[str, range]
     document_rows: npt.NDArray[np.int64]
@@ -316,7 +319,8 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
         )
         index = _open_faiss(files["passages.faiss"])
         vectors = open_vectors(index, files["passage_vectors.npy"], manifest.choice)
-        sentence_vectors = SentenceVectors(files["sentence_vectors.npy"])
+        sentence_vectors = SmallVectors(files["sentence_vectors.npy"])
+        topic_vectors = SmallVectors(files["topic_vectors.npy"])
         vocabulary = VOCABULARY.validate_json(bytes(files["vocabulary.json"]))
         lexical = _open_lexical(files)
         lists = tuple(names for name in manifest.listing for names in name_lists(documents[name]))
@@ -326,6 +330,7 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
             and manifest.dim == encoder.dim
             and len(passages) == manifest.passages == len(lexical)
             and sentence_vectors.shape == (passages.sentence_rows[-1], manifest.dim)
+            and topic_vectors.shape == (manifest.passages, manifest.dim)
             and len(documents) == manifest.documents
         )
         if not sound:
@@ -346,6 +351,7 @@ def open_snapshot(folder: Path, snapshot_id: str, encoder: Encoder, *, aim: int)
         vectors=vectors,
         likeness=likeness(vectors),
         sentence_vectors=sentence_vectors,
+        topic_vectors=topic_vectors,
         sentence_rows=passages.sentence_rows,
         rows=rows,
         document_rows=document_rows,

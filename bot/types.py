@@ -134,7 +134,7 @@ class Scores:
     ``lexical`` is BM25 as a share, 0 to 1, of the highest that the question could reach, more with borrowed words;
     ``around_passage`` and ``around_lexical`` are the same two, averaged over it and up to two passages of its document
     on either side; ``bonus`` is what it gains for holding the kind of thing that is asked for, or the place in a list;
-    ``marked`` is the cosine of the marked sentence.
+    ``marked`` is the cosine of the marked sentence, ``beyond`` that with what is asked beyond the passage's topic.
     """
 
     passage: float
@@ -145,6 +145,7 @@ class Scores:
     total: float
     bonus: float = 0.0
     marked: float = 0.0
+    beyond: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -360,38 +360,38 @@ def _from_sixteen_bits(stored: npt.NDArray[np.int16]) -> Floats:
     return vectors
 
 
-class SentenceVectors:
-    """One vector for each sentence, in 8 bits a dimension. Threads may share one."""
+class SmallVectors:
+    """One vector for each sentence, or for each passage's topic, in 8 bits a dimension. Threads may share one."""
 
     def __init__(self, rows: Content) -> None:
         self.stored, self._content = array(rows, np.int8), rows
         if self.stored.ndim != 2 or self.stored.shape[1] <= SCALE_BYTES:
-            raise ValueError("the sentences' vectors have another form")
+            raise ValueError("the vectors in 8 bits have another form")
 
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.stored), self.stored.shape[1] - SCALE_BYTES
 
     def of(self, rows: Rows | slice) -> Floats:
-        """Return the vectors of some sentences, one row for each, of length about 1."""
+        """Return some of the vectors, one row for each, of length about 1."""
         vectors, scales = self.unscaled(rows)
         vectors *= scales[:, None]  # in place: a copy of so many takes longer than the product
         return vectors
 
     def unscaled(self, rows: Rows | slice) -> tuple[Floats, Floats]:
-        """Return the vectors of some sentences as whole numbers up to 127, shape ``(sentences, dim)``, and what 1
-        stands for in each, shape ``(sentences,)``: their product is what :meth:`of` returns."""
+        """Return some of the vectors as whole numbers up to 127, shape ``(len(rows), dim)``, and what 1 stands for in
+        each, shape ``(len(rows),)``: their product is what :meth:`of` returns."""
         return _from_eight_bits(
             self.stored[rows] if isinstance(rows, slice) else rows_of(self.stored, rows, self._content)
         )
 
 
-#: Bytes at the end of each stored sentence that hold its scale.
+#: Bytes at the end of each stored row of 8 bits that hold its scale.
 SCALE_BYTES = 4
 
 
 def in_eight_bits(vectors: Embeddings) -> npt.NDArray[np.int8]:
-    """Return vectors as :class:`SentenceVectors` stores them: whole numbers up to 127, then their scale."""
+    """Return vectors as :class:`SmallVectors` stores them: whole numbers up to 127, then their scale."""
     scales = np.maximum(np.abs(vectors).max(axis=1, keepdims=True, initial=1e-12), 1e-12).astype("<f4") / np.float32(
         127
     )

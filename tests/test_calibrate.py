@@ -144,7 +144,7 @@ def test_with_few_questions_weights_stay_near_and_with_many_they_go_where_these_
     ]
     assert 0 < gone[0] < 0.5 < gone[1] < gone[2]
     assert gone[2] == pytest.approx(1, abs=0.1)
-    fitted = fit(drawn(10_000, 5, truth), SHIPPED)
+    fitted = fit(drawn(50_000, 5, truth), SHIPPED)
     for example in drawn(200, 6):
         assert fitted.confidence(example.signals) == pytest.approx(truth.confidence(example.signals), abs=0.1)
 

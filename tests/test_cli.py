@@ -503,8 +503,10 @@ def copied(tmp_path: Path, island: Settings) -> Path:
 def test_calibrate_keeps_what_is_better_and_ask_and_serve_use_it(
     tmp_path: Path, island: Settings, copied: Path
 ) -> None:
+    """Labels that are the other way round, so that what is shipped could not be worse."""
     before = confidence(copied)
-    done = run("calibrate", labelled(tmp_path / "asked.jsonl"), "--index", copied, "--json")
+    path = labelled(tmp_path / "asked.jsonl", OTHERS, ANSWERABLE)
+    done = run("calibrate", path, "--index", copied, "--json")
     assert done.code == 0
     figures = json.loads(done.out.splitlines()[-1])
     assert set(figures) == {

@@ -60,9 +60,9 @@ def test_confidence_is_a_probability_that_falls_when_what_is_asked_for_is_lackin
 def test_whatever_the_corpus_what_is_nearer_is_surer(likeness: float) -> None:
     """And what the marked sentence is nearer to, and of which the passage holds more of what is asked."""
     middling = Signals(**{**dict.fromkeys(SIGNALS, 0.4), "likeness": likeness})
-    for name in ("passage", "sentence", "asked_covered"):
-        low, high = (SHIPPED.confidence(replace(middling, **{name: value})) for value in (0.2, 0.6))
-        assert low < high, name
+    for names in (["passage"], ["sentence", "beyond"], ["asked_covered"]):
+        low, high = (SHIPPED.confidence(replace(middling, **dict.fromkeys(names, value))) for value in (0.2, 0.6))
+        assert low < high, names
 
 
 def evidence(calibration: Calibration, signals: Signals) -> float:
@@ -213,6 +213,7 @@ def test_every_signal_is_what_plain_arithmetic_says(either: Bot, question: str) 
     assert signals.around == first.scores.around_passage
     of_marked = float(either.encoder.encode_passages([marked])[0] @ vector)
     assert signals.sentence == pytest.approx(min(of_marked, 0.6), abs=0.01)
+    assert signals.beyond == first.scores.beyond
     assert signals.likeness == min(either.snapshot.likeness, 0.7)
     assert signals.margin == pytest.approx(first.scores.total - sum(others) / len(others))
     assert signals.covered == pytest.approx(sum(map(idf, asked & said)) / whole)

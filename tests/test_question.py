@@ -58,7 +58,6 @@ from bot.question import (
         ("Can I moor here no matter which country I come from?", None),
         ("What is a mooring?", "definition"),
         ("what's the Harbour Guild", "definition"),
-        ("what the harbour guild", "definition"),  # what is left of "whats" once mended
         ("Tell me more about moorings", "definition"),
         ("define mooring", "definition"),
         ("What does mooring mean?", "definition"),

@@ -18,6 +18,7 @@ from bot import search as parts
 from bot.documents import read_corpus
 from bot.engine import Bot
 from bot.lexical import Lexical
+from bot.passages import topic_text
 from bot.publish import publish
 from bot.query import understand
 from bot.question import holds
@@ -333,6 +334,10 @@ def test_every_score_is_the_weighted_sum_of_its_parts(archive: Bot, question: st
         own = (scores.passage, scores.sentence, scores.lexical, scores.around_passage, scores.around_lexical)
         assert own == pytest.approx(expected, abs=4e-3)  # the sentences are in 8 bits on disk
         assert scores.marked == pytest.approx((sentences @ vector)[hit.best_sentence], abs=4e-3)
+        document = snapshot.documents[hit.passage.document]
+        topic = encoder.encode_passages([topic_text(document, hit.passage, encoder)])[0].astype(np.float64)
+        beyond = vector - (vector @ topic) * topic
+        assert scores.beyond == pytest.approx((sentences @ beyond)[hit.best_sentence], abs=6e-3)
         marked = hit.passage.sentence_text(hit.best_sentence)
         bonus = parts.KIND_WEIGHT if query.kind == "number" and holds(marked, "number") else 0
         assert scores.bonus == pytest.approx(bonus if found.index(hit) < 10 else scores.bonus)
@@ -575,6 +580,10 @@ Bring a cake if you can bake one.
 
 Best wishes
 """,
+    "boats.md": """# Hiring rowing boats
+
+The hire of rowing boats is about hiring rowing boats. Children under twelve go with an adult.
+""",
     "guild.md": """# Harbour Guild
 
 The Harbour Guild brings together skippers, fishers and rowers. The Harbour Guild is a club with 80 members. The
@@ -609,6 +618,16 @@ def test_a_question_a_yes_a_header_and_a_greeting_are_not_marked(notices: Bot, q
     hit = hits(notices, question)[0]
     told = hit.passage.sentence_text(hit.best_sentence)
     assert told == marked or (told.startswith("Room: ") and marked.startswith("Room: "))
+
+
+def test_a_sentence_that_names_the_topic_once_more_is_not_marked_for_it(notices: Bot) -> None:
+    """It is the nearer, but not to what is asked of the topic."""
+    question = "Hiring rowing boats: may children go?"
+    hit = hits(notices, question)[0]
+    vector = notices.encoder.encode_question(question)[0]
+    naming, answering = notices.encoder.encode_passages([hit.passage.sentence_text(number) for number in (0, 1)])
+    assert naming @ vector > answering @ vector + 0.2
+    assert hit.best_sentence == 1
 
 
 def test_what_answers_a_question_of_the_document_is_as_near_as_that(notices: Bot) -> None:

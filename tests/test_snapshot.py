@@ -30,7 +30,7 @@ from bot.documents import read_corpus
 from bot.engine import Bot
 from bot.errors import IndexLocked, SnapshotDamaged, SnapshotError, SnapshotMismatch, SnapshotMissing
 from bot.lexical import read_terms
-from bot.passages import encoder_text, sentence_texts, split
+from bot.passages import encoder_text, sentence_texts, split, topic_text
 from bot.publish import publish, put_in_use
 from bot.snapshot import SCHEMA_VERSION, Snapshot, current_id, open_snapshot, read_manifest, snapshot_ids
 from bot.types import Document, Embeddings, Encoder, Progress
@@ -106,6 +106,9 @@ def test_every_row_is_the_vector_of_its_own_passage_and_sentence(index: Path, wo
         fresh = words.encode_passages(sentence_texts(document, passage, words))
         assert stored.shape == fresh.shape == (len(passage.sentences), words.dim)
         assert np.allclose(stored, fresh, rtol=0, atol=1 / 254)  # 8 bits, one for the sign
+        topic = words.encode_passages([topic_text(document, passage, words)])[0]
+        assert np.allclose(snapshot.topic_vectors.of(slice(row, row + 1))[0], topic, rtol=0, atol=1 / 254)
+    assert snapshot.topic_vectors.shape == (len(snapshot.passages), words.dim)
     assert snapshot.sentence_vectors.shape == (snapshot.sentence_rows[-1], words.dim)
     assert snapshot.sentence_rows[-1] == snapshot.manifest.sentences
 
@@ -184,8 +187,8 @@ def test_two_builds_of_one_corpus_are_alike(tmp_path: Path, documents: tuple[Doc
     assert files_but_lexical(tmp_path / "one") == files_but_lexical(tmp_path / "two")
     assert files_but_lexical(tmp_path / "one").keys() == {
         "documents.json", "texts.bin", "blocks.bin", "readings.bin", "passages.npy", "sentences.npy", "headings.json",
-        "passages.faiss", "passage_vectors.npy", "sentence_vectors.npy", "vocabulary.json", "lexical_order.npy",
-        "manifest",
+        "passages.faiss", "passage_vectors.npy", "sentence_vectors.npy", "topic_vectors.npy", "vocabulary.json",
+        "lexical_order.npy", "manifest",
     }  # fmt: skip
 
 
@@ -214,7 +217,7 @@ def test_progress_is_told_of_every_text(tmp_path: Path, documents: tuple[Documen
         return done.append
 
     manifest = read_manifest(tmp_path, publish(documents, words, tmp_path, aim=AIM, progress=progress))
-    assert totals == [manifest.passages + manifest.sentences] == done[-1:]
+    assert totals == [2 * manifest.passages + manifest.sentences] == done[-1:]
 
 
 # --- what is large is mapped ------------------------------------------------------------------------------------------
@@ -248,6 +251,7 @@ def test_a_mapped_snapshot_gives_what_one_in_memory_gives(large: tuple[Snapshot,
     assert mapped.vocabulary == read.vocabulary
     assert np.array_equal(mapped.vectors.of(slice(None)), read.vectors.of(slice(None)))
     assert np.array_equal(mapped.sentence_vectors.of(slice(None)), read.sentence_vectors.of(slice(None)))
+    assert np.array_equal(mapped.topic_vectors.of(slice(None)), read.topic_vectors.of(slice(None)))
     for question in ("How fast may boats go?", "puffins", "a return ticket", "nothing"):
         vector = words.encode_question(question)[0]
         for only in (None, np.array([0, 2, 3])):
@@ -283,6 +287,7 @@ def test_mapped_vectors_are_not_copied(large: tuple[Snapshot, Snapshot]) -> None
     index: Any = mapped.vectors.index
     assert not mapped.vectors.stored.flags.owndata
     assert not mapped.sentence_vectors.stored.flags.owndata
+    assert not mapped.topic_vectors.stored.flags.owndata
     if mapped.manifest.choice.cells:
         lists = index.invlists
         number = next(number for number in range(index.nlist) if lists.list_size(number))
@@ -326,7 +331,7 @@ def test_a_mapped_snapshot_that_is_forged_is_refused(
 
 
 class Asked(WordEncoder):
-    """Remembers the passages and sentences that it was asked to encode."""
+    """Remembers the texts that it was asked to encode."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -342,10 +347,11 @@ class Asked(WordEncoder):
 
 
 def texts_of(documents: Sequence[Document], words: Encoder) -> list[str]:
-    """What an encoder reads of some documents, sorted."""
+    """What an encoder reads of some documents, sorted: passages, sentences and topics, of each kind nothing twice."""
     pairs = [(document, passage) for document in documents for passage in split(document, words, aim=AIM)]
-    passages = [encoder_text(document, passage, words) for document, passage in pairs]
-    return sorted([*passages, *(text for pair in pairs for text in sentence_texts(*pair, words))])
+    passages = {encoder_text(*pair, words) for pair in pairs}
+    sentences = {text for pair in pairs for text in sentence_texts(*pair, words)}
+    return sorted([*passages, *sentences, *{topic_text(*pair, words) for pair in pairs}])
 
 
 def edited(document: Document) -> Document:
@@ -405,9 +411,10 @@ def test_only_what_has_changed_is_encoded_and_the_snapshot_is_that_of_a_new_buil
     publish(now, words, tmp_path / "anew", aim=AIM)
     assert files_but_lexical(index) == files_but_lexical(tmp_path / "anew")
     assert sorted(asked.texts) == texts_of(changed, words)
-    assert totals == [len(asked.texts)]
-    assert done[-1:] == ([len(asked.texts)] if changed else [])
     snapshot = opened(index, words)
+    new = [passage for passage in snapshot.passages if passage.document in {document.id for document in changed}]
+    assert totals == [sum(len(passage.sentences) + 2 for passage in new)]
+    assert done[-1:] == (totals if new else [])
     assert list(snapshot.documents) == [document.id for document in now]
     assert [row for run in snapshot.rows.values() for row in run] == list(range(len(snapshot.passages)))
 
@@ -423,7 +430,7 @@ def test_texts_are_encoded_in_batches_that_make_no_difference(
     assert files_but_lexical(index) == files_but_lexical(tmp_path / "anew")
     assert asked.batches > 4
     assert done == sorted(set(done))
-    assert done[-1] == len(asked.texts) == len(texts_of(now[1:], words))
+    assert sorted(set(asked.texts)) == sorted(set(texts_of(now[1:], words)))
 
 
 def test_a_document_that_changes_back_is_encoded_again(
@@ -574,10 +581,13 @@ def test_the_store_of_the_lexical_index_holds_nothing_and_is_not_read(index: Pat
     assert [part.tolist() for part in after] == [part.tolist() for part in before]
 
 
+ARRAYS = ("passages.npy", "sentences.npy", "passage_vectors.npy", "sentence_vectors.npy", "topic_vectors.npy")
+
+
 def test_a_forged_snapshot_without_a_fault_is_opened(index: Path, words: Encoder) -> None:
     """The other tests here would prove nothing if the forger made mistakes."""
     before = tuple(opened(index, words).passages)
-    for name in ("passages.npy", "sentences.npy", "passage_vectors.npy", "sentence_vectors.npy", "lexical_order.npy"):
+    for name in (*ARRAYS, "lexical_order.npy"):
         forge(index, edit_array(name, lambda rows: rows))
     for name in ("documents.json", "headings.json"):
         forge(index, edit_json(name, lambda rows: None))
@@ -595,7 +605,7 @@ class Plant:
         return os.mkdir, (str(self.place),)
 
 
-@pytest.mark.parametrize("name", ["passages.npy", "sentences.npy", "passage_vectors.npy", "sentence_vectors.npy"])
+@pytest.mark.parametrize("name", ARRAYS)
 def test_pickled_arrays_are_refused_and_never_run(index: Path, tmp_path: Path, words: Encoder, name: str) -> None:
     place = tmp_path / "planted"
 
@@ -802,6 +812,9 @@ FORGED: dict[str, Change] = {
     "sentences' vectors too short": edit_array("sentence_vectors.npy", lambda rows: np.ascontiguousarray(rows[:, :-1])),
     "sentences' vectors without numbers": edit_array("sentence_vectors.npy", lambda rows: rows[:, -4:].copy()),
     "sentences' vectors of another type": edit_array("sentence_vectors.npy", lambda rows: rows.view(np.uint8)),
+    "a topic's vector less": edit_array("topic_vectors.npy", lambda rows: rows[:-1]),
+    "topics' vectors too short": edit_array("topic_vectors.npy", lambda rows: np.ascontiguousarray(rows[:, :-1])),
+    "topics' vectors of another type": edit_array("topic_vectors.npy", lambda rows: rows.view(np.uint8)),
     # the index
     "a vector less in the index": edit_index(lambda rows: flat(faiss.IndexFlatIP, rows[:-1])),
     "an index in another order": edit_index(lambda rows: flat(faiss.IndexFlatIP, rows[::-1])),

@@ -22,7 +22,7 @@ from bot.vectors import (
     Floats,
     IndexChoice,
     Rows,
-    SentenceVectors,
+    SmallVectors,
     Vectors,
     build_index,
     chosen_factory,
@@ -315,7 +315,7 @@ def test_rows_that_do_not_fit_the_index_are_refused() -> None:
 @pytest.mark.parametrize("dim", [1, 7, 256, 384])
 def test_sentences_in_eight_bits_are_off_by_less_than_promised(dim: int) -> None:
     rows = unit(300, dim)
-    sentences = SentenceVectors(npy(in_eight_bits(rows)))
+    sentences = SmallVectors(npy(in_eight_bits(rows)))
     assert sentences.shape == (300, dim)
     assert sentences.stored.nbytes == 300 * (dim + 4)
     back = sentences.of(slice(None))
@@ -330,7 +330,7 @@ def test_sentences_in_eight_bits_are_off_by_less_than_promised(dim: int) -> None
 
 
 def test_sentences_are_found_by_their_rows() -> None:
-    sentences = SentenceVectors(npy(in_eight_bits(unit(50, 16))))
+    sentences = SmallVectors(npy(in_eight_bits(unit(50, 16))))
     whole, some = sentences.of(slice(None)), np.array([3, 0, 49, 3])
     assert np.array_equal(sentences.of(some), whole[some])
     assert np.array_equal(sentences.of(slice(2, 9)), whole[2:9])
@@ -339,14 +339,14 @@ def test_sentences_are_found_by_their_rows() -> None:
 
 def test_a_vector_of_one_number_or_of_none_survives() -> None:
     rows = np.array([[0, -1, 0], [0, 0, 0], [1e-3, 0, -1e-3]], dtype=np.float32)
-    assert SentenceVectors(npy(in_eight_bits(rows))).of(slice(None)) == pytest.approx(rows, abs=1e-9)
+    assert SmallVectors(npy(in_eight_bits(rows))).of(slice(None)) == pytest.approx(rows, abs=1e-9)
     assert in_eight_bits(rows[:0]).shape == (0, 7)
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 4), (3, 0), (1, 3, 8), ()])
 def test_sentences_of_another_form_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="another form"):
-        SentenceVectors(npy(np.zeros(shape, np.int8)))
+        SmallVectors(npy(np.zeros(shape, np.int8)))
 
 
 # --- how alike they are -----------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 """What each part of the search is worth, and what it costs.
 
 ``python -m tests.evaluation.ablation [QUESTIONS CORPUS | FOLDER] ...`` prints Markdown tables: nDCG@10 of every named
-BEIR-style folder; and hit@1, hit@3 and the share of rightly marked sentences of every named file of labelled questions,
-each file with the corpus that it is about. Each is given for the whole search and without each of its parts in turn,
-through the product's own index and search. Last, the time of one question with the whole search and with dense and
-lexical search alone, both in this process: the ratio of the medians of alternating rounds.
+BEIR-style folder; and of every named file of labelled questions, each with the corpus that it is about, hit@1, hit@3,
+the share of rightly marked sentences, and how many are answered: of those that the documents answer, and of the others.
+Each is given for the whole search and without each of its parts in turn, through the product's own index and search.
+Last, the time of one question with the whole search and with dense and lexical search alone, both in this process: the
+ratio of the medians of alternating rounds.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from unittest.mock import patch
 
-from bot import evaluate, lexical, query, search
+from bot import confidence, evaluate, lexical, lists, query, search
 from bot.engine import Bot, build_index, load_encoder, open_bot
 from bot.evaluate import (
     RankingSet,
@@ -30,6 +31,7 @@ from bot.evaluate import (
     score_ranking,
 )
 from bot.lexical import READINGS, read_terms
+from bot.question import Kind, asks_for
 from bot.settings import load_settings
 from bot.snapshot import Snapshot
 from bot.types import Encoder
@@ -50,6 +52,24 @@ _OTHERS: Mapping[str, tuple[object, str, object]] = {
     "numbers, dates and hyphens in both forms (of the question)": (lexical, "with_other_forms", lambda text: text),
 }
 
+
+def _asks_for_no_definition(text: str) -> Kind | None:
+    kind = asks_for(text)
+    return None if kind == "definition" else kind
+
+
+#: The same of what makes no difference to the order of documents.
+_OF_ANSWERS: Mapping[str, tuple[object, str, object]] = {
+    "what is asked beyond the topic": (
+        search._Sentences,
+        "cosines_with",
+        lambda its, _, number: its.cosines_of(number),
+    ),
+    "definitions": (query, "asks_for", _asks_for_no_definition),
+    "names that no document has": (confidence, "_lacks_name", lambda *_: False),
+    "what lists are about": (lists, "_rest", lambda *_: frozenset()),
+}
+
 _ROUNDS = 5
 
 
@@ -68,10 +88,14 @@ def without(part: str) -> Iterator[None]:
             stack.enter_context(
                 patch.object(lexical, "READINGS", {name: share / total for name, share in left.items()})
             )
-        elif part in _OTHERS:
-            module, name, instead = _OTHERS[part]
+        elif part:
+            module, name, instead = {**_OTHERS, **_OF_ANSWERS}[part]
             stack.enter_context(patch.object(module, name, instead))
         yield
+
+
+def label(part: str) -> str:
+    return f"without {part}" if part else "whole"
 
 
 def table(rows: Mapping[str, list[str]], heads: list[str]) -> None:
@@ -90,8 +114,14 @@ def indexed(folder: Path) -> tuple[RankingSet, Snapshot, Encoder]:
 
 
 def figures(path: Path, bot: Bot) -> list[str]:
-    *_, total = score_questions(judge_questions(load_questions(path), bot))
-    return [f"{value:.3f}" for value in (total.hit_at_1, total.hit_at_3, total.marked)]
+    judged = judge_questions(load_questions(path), bot)
+    *_, total = score_questions(judged)
+    right = [f"{value:.3f}" for value in (total.hit_at_1, total.hit_at_3, total.marked)]
+    answered = (
+        [one.answer.status == "answered" for one in judged if one.question.answerable is answerable]
+        for answerable in (True, False)
+    )
+    return [*right, *(f"{fmean(some):.3f}" if some else "" for some in answered)]
 
 
 def bare(question: str, snapshot: Snapshot, encoder: Encoder) -> None:
@@ -120,7 +150,6 @@ def cost(questions: list[str], snapshot: Snapshot, encoder: Encoder) -> float:
 def main() -> None:
     paths = [Path(argument) for argument in sys.argv[1:]]
     parts = ["", *_SCORES, "word pieces", "pairs of words", *_OTHERS]
-    labels = {part: f"without {part}" if part else "whole" for part in parts}
     with tempfile.TemporaryDirectory() as work:
         sets, files = [], []
         while paths:
@@ -132,17 +161,17 @@ def main() -> None:
             build_index(settings)
             files.append((first, open_bot(settings)))
         rows: dict[str, list[str]] = {}
-        for part in parts:
+        for part in parts if sets else []:
             with without(part), patch.object(evaluate, "_DEPTH", 60):  # enough for the best ten documents
-                rows[labels[part]] = [f"{score_ranking(*one)['ndcg@10']:.4f}" for one in sets]
+                rows[label(part)] = [f"{score_ranking(*one)['ndcg@10']:.4f}" for one in sets]
         if sets:
             table(rows, [ranking.name for ranking, _, _ in sets])
         for path, bot in files:
             rows = {}
-            for part in parts:
+            for part in [*parts, *_OF_ANSWERS]:
                 with without(part):
-                    rows[labels[part]] = figures(path, bot)
-            table(rows, [f"{path.stem}: hit@1", "hit@3", "marked"])
+                    rows[label(part)] = figures(path, bot)
+            table(rows, [f"{path.stem}: hit@1", "hit@3", "marked", "answered", "of the others"])
         for ranking, snapshot, encoder in sets:
             cost(list(ranking.queries.values())[:50], snapshot, encoder)
 
