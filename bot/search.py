@@ -123,14 +123,12 @@ def search(
         depth *= 2
         places = _distinct(snapshot, rows, best[:depth], sentences)
 
+    asked = dict(zip(places, _beyond_topics(snapshot, vector, rows[list(places)]), strict=True))
+
     def hit(number: int) -> Hit:
         passage = snapshot.passages[rows[number]]
         elsewhere = tuple(snapshot.passages[rows[other]] for other in places[number])
-        topic = snapshot.topic_vectors.of(rows[number : number + 1])[0]
-        cosines, beyond = (
-            sentences.cosines_of(number),
-            sentences.cosines_with(vector - (vector @ topic) * topic, number),
-        )
+        cosines, beyond = sentences.cosines_of(number), sentences.cosines_with(asked[number], number)
         marked = mark(query, passage, cosines, beyond, snapshot.listed.get(passage.document, ()))
         gain = KIND_WEIGHT if marked.of_kind else 0.0
         total, added = float(totals[number]) + gain, float(bonus[number]) + gain
@@ -153,6 +151,14 @@ def _vector_of(query: Query, encoder: Encoder) -> Floats:
         vector = vector + encoder.encode_question(f"{query.text} {' '.join(query.borrowed)}")[0]
         vector /= np.linalg.norm(vector)
     return vector
+
+
+def _beyond_topics(snapshot: Snapshot, vector: Floats, rows: Rows) -> Floats:
+    """What a question asks beyond the topic of each of some passages: its vector without the direction of the topic's,
+    shape ``(len(rows), dim)``."""
+    topics = snapshot.topic_vectors.of(rows)
+    beyond: Floats = vector - (topics @ vector)[:, None] * topics
+    return beyond
 
 
 @dataclass(frozen=True, slots=True)
