@@ -89,11 +89,9 @@ def mark(
     asked = query.about
     held = [asked & terms for terms in sentences.terms]
     never = {*sentences.leading, *sentences.headers}
-    for number in sentences.leading:  # what it has goes to what follows
+    for number in sentences.leading:  # what follows is as near
         near[number + 1] = max(near[number + 1], near[number])
         nearest[number + 1] = max(nearest[number + 1], nearest[number])
-        held[number + 1] |= held[number]
-        held[number] = frozenset()
     if names and query.kind != "country":
         never.update(number for number, span in enumerate(passage.sentences) if span in names and not held[number])
     holders = Counter(chain.from_iterable(held))

@@ -15,7 +15,7 @@ from bot.documents.content import Content
 from bot.documents.html import read_html
 from bot.documents.markdown import read_markdown
 from bot.documents.plain import read_plain
-from bot.passages import context_of, encoder_text, sentence_texts, split
+from bot.passages import context_of, encoder_text, sentence_texts, split, topic_text
 from bot.types import Document, Encoder, Passage, Source, Span
 from tests.conftest import FILES, REPOSITORY, WordEncoder, write_files
 
@@ -221,6 +221,12 @@ def test_a_quote_never_holds_its_title_or_headings(words: Encoder) -> None:
     [passage] = checked(doc, words)
     assert passage.text == "Go slowly."
     assert encoder_text(doc, passage, words) == "Rules. Boats. Go slowly."
+
+
+def test_the_topic_of_a_passage_is_its_title_and_all_of_its_headings(words: Encoder) -> None:
+    doc = document(read_markdown("# Boats\n\n## Fees\n\nGo slowly."), title="Rules")
+    [passage] = checked(doc, words)
+    assert topic_text(doc, passage, words) == "Rules. Boats. Fees. "
 
 
 def test_only_a_sentence_of_few_words_is_read_in_its_context(words: Encoder) -> None:

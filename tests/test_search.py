@@ -559,6 +559,10 @@ A: Within 30 days, in its unopened box.
 **Q: Do you ship to Switzerland?**
 A: No, only inside the European Union.
 """,
+    "repairs.md": """# Repairs
+
+Do you mend clocks? Bring them to the counter. What do clocks cost? Clocks that you mend yourself cost half.
+""",
     "printers.md": """# Printers
 
 Are there printers in the office? Yes. They stand on the second floor. Ask Mo for paper.
@@ -606,6 +610,7 @@ def notices(tmp_path_factory: pytest.TempPathFactory, words: Encoder) -> Bot:
     [
         ("Can I return a lamp?", "A: Within 30 days, in its unopened box."),
         ("Do you ship to Switzerland?", "A: No, only inside the European Union."),
+        ("Do you mend clocks?", "Bring them to the counter."),
         ("Are there printers in the office?", "They stand on the second floor."),
         ("Which rooms have a projector?", "Room: Birch | Floor: 3 | Projector: yes"),
         ("Which floor is which room on?", "Room: Birch | Floor: 3 | Projector: yes"),

@@ -220,6 +220,22 @@ def test_progress_is_told_of_every_text(tmp_path: Path, documents: tuple[Documen
     assert totals == [2 * manifest.passages + manifest.sentences] == done[-1:]
 
 
+def test_what_stands_twice_is_encoded_once_and_told_twice(tmp_path: Path) -> None:
+    """A long section's passages share their topic, and a sentence where they meet."""
+    text = " ".join(f"Boat {number} lies at the pier of the old harbour." for number in range(30))
+    [document] = read_corpus(write_files(tmp_path / "corpus", {"boats.md": f"# Boats\n\n{text}\n"})).documents
+    asked, totals, done = Asked(), list[int](), list[int]()
+
+    def progress(total: int) -> Progress:
+        totals.append(total)
+        return done.append
+
+    manifest = read_manifest(tmp_path, publish([document], asked, tmp_path, aim=AIM, progress=progress))
+    assert manifest.passages > 2
+    assert sorted(asked.texts) == texts_of([document], asked)
+    assert len(asked.texts) < totals[0] == 2 * manifest.passages + manifest.sentences == done[-1]
+
+
 # --- what is large is mapped ------------------------------------------------------------------------------------------
 
 
