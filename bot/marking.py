@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from bot.lexical import quoted_terms
 from bot.query import Query
-from bot.question import PLAIN_KINDS, Kind, holds, holds_besides, is_question
+from bot.question import PLAIN_KINDS, Kind, focus_of, holds, holds_besides, is_question
 from bot.types import Passage, Span
 
 #: What a sentence gains on top of its cosine when it is chosen to be marked: for each word of the question that it
@@ -29,6 +29,10 @@ MARK_KIND_WEIGHTS: dict[Kind, float] = {
     "contact": 0.3, "sum": 0.3, "duration": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "country": 0.3,
     "time": 0.1, "place": 0.1, "name": 0.1, "reason": 0.1, "definition": 0.2,
 }  # fmt: skip
+
+#: What it gains for holding what the answer is, or does, where no heading holds that; most where somebody is asked for:
+#: "who chairs ...?" is answered by the sentence with "chairs".
+MARK_FOCUS_WEIGHT, MARK_WHO_WEIGHT = 0.1, 0.3
 
 #: Kinds that also tell which passage answers.
 TELLING_KINDS: frozenset[Kind] = PLAIN_KINDS | {"definition"}
@@ -104,6 +108,10 @@ def mark(
         fitting = [_fits(text, query.kind, asked) for text in sentences.texts]
         weight = MARK_KIND_WEIGHTS[query.kind]
         scores = [score + weight * fits for score, fits in zip(scores, fitting, strict=True)]
+    focus = focus_of(query.text)
+    if focus and not focus & quoted_terms(" ".join(passage.headings)):
+        weight = MARK_WHO_WEIGHT if query.kind == "name" else MARK_FOCUS_WEIGHT
+        scores = [score + weight * bool(focus & its) for score, its in zip(scores, sentences.terms, strict=True)]
     for number in never:
         scores[number] += _NEVER
     best = scores.index(max(scores))

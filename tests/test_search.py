@@ -625,6 +625,16 @@ def test_a_question_a_yes_a_header_and_a_greeting_are_not_marked(notices: Bot, q
     assert told == marked or (told.startswith("Room: ") and marked.startswith("Room: "))
 
 
+def test_who_does_something_is_told_by_the_sentence_that_has_the_word(tmp_path: Path, words: Encoder) -> None:
+    """However long it is, and however near another; not where the heading has the word, as then all are about it."""
+    told = "Mayor Ann Lee of the old town by the sea, who is also known for her garden, chairs the board of pilots."
+    near = "The board of pilots is the board."
+    for heading, number in (("Pilots", 1), ("Pilots and who chairs them", 0)):
+        bot = bot_of(tmp_path / heading, {"pilots.md": f"# {heading}\n\n{near} {told}\n"}, words)
+        [hit] = hits(bot, "Who chairs the board of pilots?")
+        assert hit.best_sentence == number
+
+
 def test_a_sentence_that_names_the_topic_once_more_is_not_marked_for_it(notices: Bot) -> None:
     """It is the nearer, but not to what is asked of the topic."""
     question = "Hiring rowing boats: may children go?"
