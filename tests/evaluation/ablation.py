@@ -68,6 +68,9 @@ _OF_ANSWERS: Mapping[str, tuple[object, str, object]] = {
     "definitions": (query, "asks_for", _asks_for_no_definition),
     "names that no document has": (confidence, "_lacks_name", lambda *_: False),
     "what lists are about": (lists, "_rest", lambda *_: frozenset()),
+    "one hit for what says the same": (search, "_say_the_same", lambda *_: False),
+    "room for other documents": (search, "_spread", lambda ranked: [number for number, _, _ in ranked]),
+    "telling other languages": (query, "language_of", lambda _: "en"),
 }
 
 _ROUNDS = 5
