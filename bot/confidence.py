@@ -26,9 +26,8 @@ from importlib.resources import files
 
 from bot.countries import COUNTRY, COUNTRY_ADJECTIVE
 from bot.lexical import Lexical, quoted_terms, terms_of, words_of
-from bot.passages import context_of
 from bot.query import Query
-from bot.question import ASKING_TERMS, PLAIN_KINDS, asks_whether, focus_of, holds_besides, is_question
+from bot.question import ASKING_TERMS, PLAIN_KINDS, asks_whether, holds_besides, is_question
 from bot.snapshot import Snapshot
 from bot.types import Hit, Status
 
@@ -188,8 +187,7 @@ def _lacks_name(query: Query, hit: Hit, snapshot: Snapshot) -> bool:
     named += _YEAR.findall(query.text)
     if not named:
         return False
-    title = snapshot.documents.record(hit.passage.document).source.title
-    said = quoted_terms(context_of(title, hit.passage.headings)) | quoted_terms(hit.passage.text)
+    said = quoted_terms(snapshot.context(hit.passage)) | quoted_terms(hit.passage.text)
     return any(not said.issuperset(terms_of(name)) for name in named)
 
 
@@ -197,14 +195,12 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
     """Read the signals off the hits, of which there must be one."""
     hit, lexical = hits[0], snapshot.lexical
     weights = {term: lexical.idf(term) for term in query.about}
-    title = snapshot.documents.record(hit.passage.document).source.title
-    topic = quoted_terms(context_of(title, hit.passage.headings))
+    topic = quoted_terms(snapshot.context(hit.passage))
     said = topic | quoted_terms(hit.passage.text)
     asked = weights.keys() - topic - ASKING_TERMS
     missing = asked - said
     marked = _marked_with_its_list(hit)
     plain = query.kind if query.kind in PLAIN_KINDS else None
-    focus = focus_of(query.text)
     runners_up = [other.scores.total for other in hits[1:JUDGED]]
 
     def share(some: Set[str], of: Set[str]) -> float:
@@ -222,14 +218,13 @@ def signals_of(query: Query, hits: Sequence[Hit], snapshot: Snapshot) -> Signals
         asked_covered=share(asked - missing, asked) if asked or topic & weights.keys() else 0.0,
         asked_missing=min(_MOST_MISSING, sum(weights[term] for term in missing) / lexical.idf("")),
         lacks_kind=float(plain is not None and not holds_besides(marked, plain, weights.keys())),
-        lacks_focus=float(bool(focus) and not focus & (topic | quoted_terms(marked))),
+        lacks_focus=float(bool(query.focus) and not query.focus & (topic | quoted_terms(marked))),
     )
 
 
 def _strays(query: Query, hit: Hit, snapshot: Snapshot) -> bool:
     """Whether a passage, its title and headings included, lacks most of what the last turn lent."""
-    title = snapshot.documents.record(hit.passage.document).source.title
-    held = quoted_terms(context_of(title, hit.passage.headings)) | quoted_terms(hit.passage.text)
+    held = quoted_terms(snapshot.context(hit.passage)) | quoted_terms(hit.passage.text)
     lent = {term: snapshot.lexical.idf(term) for terms, _ in query.lent[:1] for term in terms.words}
     return sum(lent[term] for term in lent.keys() & held) < _ON_TOPIC * sum(lent.values())
 

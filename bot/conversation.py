@@ -15,11 +15,10 @@ from dataclasses import replace
 from bot.language import ENGLISH
 from bot.lexical import WORD, read_terms, terms_of, words_of
 from bot.lists import Lookup
-from bot.passages import context_of
 from bot.query import Query, understand
 from bot.question import ASKING_WORDS
 from bot.snapshot import Snapshot
-from bot.types import Encoder, Passage, Turn
+from bot.types import Encoder, Turn
 
 #: What a full match of borrowed words adds, where a full match of the question's own is 1: for a question that leans on
 #: what came before, and for one that is only short. Each turn further back counts half.
@@ -192,15 +191,10 @@ def _lent(
     known = set(query.terms.words)
     for turn in reversed(turns[-_TURNS:]):
         shown = [passage for name in turn.passages[:_SHOWN] if (passage := snapshot.passage(name))]
-        held = {term for passage in shown for term in terms_of(_read(passage, snapshot))}
+        held = {term for passage in shown for term in terms_of(snapshot.context(passage) + passage.text)}
         words = _new_words(understood(turn.question).text, known, held)
         known.update(terms_of(" ".join(words)))
         yield words
-
-
-def _read(passage: Passage, snapshot: Snapshot) -> str:
-    """A passage with its title and headings."""
-    return context_of(snapshot.documents.record(passage.document).source.title, passage.headings) + passage.text
 
 
 def _new_words(text: str, known: Set[str], held: Set[str] | None = None) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from bot.lexical import quoted_terms
 from bot.query import Query
-from bot.question import PLAIN_KINDS, Kind, focus_of, holds, holds_besides, is_question
+from bot.question import PLAIN_KINDS, Kind, holds, holds_besides, is_question
 from bot.types import Passage, Span
 
 #: What a sentence gains on top of its cosine when it is chosen to be marked: for each word of the question that it
@@ -30,8 +30,8 @@ MARK_KIND_WEIGHTS: dict[Kind, float] = {
     "time": 0.1, "place": 0.1, "name": 0.1, "reason": 0.1, "definition": 0.2,
 }  # fmt: skip
 
-#: What it gains for holding what the answer is, or does, where no heading holds that; most where somebody is asked for:
-#: "who chairs ...?" is answered by the sentence with "chairs".
+#: What it gains for holding what the answer is, or does, where no heading holds that (the title may: it names more than
+#: one passage); most where somebody is asked for: "who chairs ...?" is answered by the sentence with "chairs".
 MARK_FOCUS_WEIGHT, MARK_WHO_WEIGHT = 0.1, 0.3
 
 #: Kinds that also tell which passage answers.
@@ -83,39 +83,39 @@ def mark(
     :param beyond: the same of what is left of the question without the direction of the topic.
     :param names: the entries of lists of names in the passage's document.
     """
-    near: list[float] = cosines.tolist()
-    nearest: list[float] = beyond.tolist()
+    to_question: list[float] = cosines.tolist()
+    to_asked: list[float] = beyond.tolist()
     entry = query.lookup.entry if query.lookup is not None and query.lookup.is_in(passage) else None
     if entry is not None and entry in passage.sentences:
         number = passage.sentences.index(entry)
-        return Marked(number, near[number], nearest[number])
+        return Marked(number, to_question[number], to_asked[number])
     sentences = _sentences_of(passage)
     asked = query.about
     held = [asked & terms for terms in sentences.terms]
     never = {*sentences.leading, *sentences.headers}
     for number in sentences.leading:  # what follows is as near
-        near[number + 1] = max(near[number + 1], near[number])
-        nearest[number + 1] = max(nearest[number + 1], nearest[number])
+        to_question[number + 1] = max(to_question[number + 1], to_question[number])
+        to_asked[number + 1] = max(to_asked[number + 1], to_asked[number])
     if names and query.kind != "country":
         never.update(number for number, span in enumerate(passage.sentences) if span in names and not held[number])
     holders = Counter(chain.from_iterable(held))
-    rarity = {term: math.log((len(near) + 1) / (count + 0.5)) for term, count in holders.items()}
+    rarity = {term: math.log((len(to_asked) + 1) / (count + 0.5)) for term, count in holders.items()}
     scores = [
-        cosine + MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, its)) for cosine, its in zip(nearest, held, strict=True)
+        cosine + MARK_WORD_WEIGHT * sum(map(rarity.__getitem__, its))
+        for cosine, its in zip(to_asked, held, strict=True)
     ]
     fitting = [False] * len(scores)
     if query.kind is not None:
         fitting = [_fits(text, query.kind, asked) for text in sentences.texts]
         weight = MARK_KIND_WEIGHTS[query.kind]
         scores = [score + weight * fits for score, fits in zip(scores, fitting, strict=True)]
-    focus = focus_of(query.text)
-    if focus and not focus & quoted_terms(" ".join(passage.headings)):
+    if query.focus and not query.focus & quoted_terms(" ".join(passage.headings)):
         weight = MARK_WHO_WEIGHT if query.kind == "name" else MARK_FOCUS_WEIGHT
-        scores = [score + weight * bool(focus & its) for score, its in zip(scores, sentences.terms, strict=True)]
+        scores = [score + weight * bool(query.focus & its) for score, its in zip(scores, sentences.terms, strict=True)]
     for number in never:
         scores[number] += _NEVER
     best = scores.index(max(scores))
-    return Marked(best, near[best], nearest[best], query.kind in TELLING_KINDS and fitting[best])
+    return Marked(best, to_question[best], to_asked[best], query.kind in TELLING_KINDS and fitting[best])
 
 
 def _fits(sentence: str, kind: Kind, asked: Set[str]) -> bool:

@@ -18,7 +18,7 @@ from bot.folding import fold
 from bot.language import ENGLISH, language_of
 from bot.lexical import Terms, read_terms, terms_of
 from bot.lists import Lookup, look_up
-from bot.question import ASKING_TERMS, Kind, asks_for, core_of, without_politeness
+from bot.question import ASKING_TERMS, Kind, asks_for, core_of, focus_of, without_politeness
 from bot.snapshot import Snapshot
 from bot.types import Correction, Encoder
 
@@ -60,6 +60,8 @@ _FRONTS = (
 class Query:
     """A question as it is searched for. ``corrections`` and ``expansions`` say what differs from what was asked.
 
+    ``kind`` is the kind of thing that is asked for, and ``focus`` the terms of the word that says what the answer is or
+    does, where the question's own words tell.
     ``lookup`` is what a list says of the name that the question asks about, if it asks whether a name stands in one.
     ``foreign`` is the code of the language that the question seems to be in, if the encoder does not know it.
     ``borrowed`` are words of earlier questions, as searched for, that this one is read with; ``lent`` is what they add,
@@ -70,6 +72,7 @@ class Query:
     text: str
     terms: Terms
     kind: Kind | None
+    focus: frozenset[str] = frozenset()
     corrections: tuple[Correction, ...] = ()
     expansions: tuple[Correction, ...] = ()
     lookup: Lookup | None = None
@@ -129,6 +132,7 @@ def understand(question: str, snapshot: Snapshot, encoder: Encoder, languages: C
         text=text,
         terms=read_terms([text], encoder.pieces)[0],
         kind=kind,
+        focus=focus_of(text),
         corrections=tuple(corrections),
         expansions=tuple(expansions),
         lookup=None if kind else look_up(core_of(text), snapshot.lists, snapshot.documents, snapshot.lexical),

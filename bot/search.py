@@ -129,7 +129,8 @@ def search(
         passage = snapshot.passages[rows[number]]
         elsewhere = tuple(snapshot.passages[rows[other]] for other in places[number])
         cosines, beyond = sentences.cosines_of(number), sentences.cosines_with(asked[number], number)
-        marked = mark(query, passage, cosines, beyond, snapshot.listed.get(passage.document, ()))
+        names = snapshot.listed.get(passage.document, ())
+        marked = mark(query, passage, cosines, beyond, names)
         gain = KIND_WEIGHT if marked.of_kind else 0.0
         total, added = float(totals[number]) + gain, float(bonus[number]) + gain
         own, sentence, words, around, words_around = scores[number].tolist()

@@ -50,7 +50,7 @@ from bot.errors import SnapshotDamaged, SnapshotError, SnapshotMismatch, Snapsho
 from bot.lexical import LEXICAL_VERSION, Lexical, read_terms
 from bot.lists import NameList, name_lists
 from bot.memory import memory_left, memory_limit
-from bot.passages import SPLITTER_VERSION
+from bot.passages import SPLITTER_VERSION, context_of
 from bot.scratch import scratch_folder
 from bot.store import Content, Documents, Mapped, Passages, array
 from bot.types import Document, Encoder, Passage, Span
@@ -164,6 +164,10 @@ class Snapshot:
         """Return the rows of all passages of some documents, in corpus order."""
         runs = sorted((self.rows[name] for name in set(documents) if name in self.rows), key=lambda run: run.start)
         return np.array([row for run in runs for row in run], dtype=np.int64)
+
+    def context(self, passage: Passage) -> str:
+        """Return what stands before a passage in its document: title and headings."""
+        return context_of(self.documents.record(passage.document).source.title, passage.headings)
 
     def passage(self, name: str) -> Passage | None:
         """Return the passage with an id, if there is one."""

@@ -625,13 +625,30 @@ def test_a_question_a_yes_a_header_and_a_greeting_are_not_marked(notices: Bot, q
     assert told == marked or (told.startswith("Room: ") and marked.startswith("Room: "))
 
 
-def test_who_does_something_is_told_by_the_sentence_that_has_the_word(tmp_path: Path, words: Encoder) -> None:
-    """However long it is, and however near another; not where the heading has the word, as then all are about it."""
-    told = "Mayor Ann Lee of the old town by the sea, who is also known for her garden, chairs the board of pilots."
-    near = "The board of pilots is the board."
-    for heading, number in (("Pilots", 1), ("Pilots and who chairs them", 0)):
-        bot = bot_of(tmp_path / heading, {"pilots.md": f"# {heading}\n\n{near} {told}\n"}, words)
-        [hit] = hits(bot, "Who chairs the board of pilots?")
+@pytest.mark.parametrize(
+    ("headings", "near", "told", "question"),
+    [
+        (
+            ("Pilots", "Pilots and who chairs them"),
+            "The board of pilots has a person at its head.",
+            "Ann Lee chairs the meetings.",
+            "Who chairs the board of pilots?",
+        ),
+        (
+            ("Notes", "Boats"),
+            "Children may row on the pond in summer.",
+            "Of the boats the blue ones by the wall are theirs.",
+            "Which boats may children row?",
+        ),
+    ],
+)
+def test_what_is_asked_for_is_told_by_the_sentence_that_has_the_word(
+    tmp_path: Path, model: Encoder, headings: tuple[str, str], near: str, told: str, question: str
+) -> None:
+    """However near another is; not where the heading has the word, as then all are about it."""
+    for heading, number in zip(headings, (1, 0), strict=True):
+        bot = bot_of(tmp_path / heading, {"notes.md": f"# {heading}\n\n{near} {told}\n"}, model)
+        [hit] = hits(bot, question)
         assert hit.best_sentence == number
 
 
