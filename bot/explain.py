@@ -18,6 +18,7 @@ _KINDS: dict[Kind, str] = {
     "sum": "a sum of money",
     "frequency": "how often",
     "duration": "how long",
+    "measure": "a measure, such as a length",
     "number": "a number",
     "date": "a date",
     "time": "when",

@@ -26,8 +26,8 @@ from bot.types import Passage, Span
 #: where the kind is plain to tell. They do not change the order of passages.
 MARK_WORD_WEIGHT = 0.03
 MARK_KIND_WEIGHTS: dict[Kind, float] = {
-    "contact": 0.3, "sum": 0.3, "duration": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3, "country": 0.3,
-    "time": 0.1, "place": 0.1, "name": 0.1, "reason": 0.1, "definition": 0.2,
+    "contact": 0.3, "sum": 0.3, "duration": 0.3, "measure": 0.3, "number": 0.3, "date": 0.3, "frequency": 0.3,
+    "country": 0.3, "time": 0.1, "place": 0.1, "name": 0.1, "reason": 0.1, "definition": 0.2,
 }  # fmt: skip
 
 #: What it gains for holding what the answer is, or does, where no heading holds that (the title may: it names more than

@@ -15,12 +15,14 @@ from bot.countries import COUNTRY
 from bot.lexical import terms_of, words_of
 
 Kind: TypeAlias = Literal[
-    "contact", "sum", "frequency", "duration", "number", "date", "time", "country", "place", "name", "reason",
-    "definition",
+    "contact", "sum", "frequency", "duration", "measure", "number", "date", "time", "country", "place", "name",
+    "reason", "definition",
 ]  # fmt: skip
 
 #: Kinds whose presence in a sentence is plain to tell.
-PLAIN_KINDS: frozenset[Kind] = frozenset({"contact", "sum", "frequency", "duration", "number", "date", "country"})
+PLAIN_KINDS: frozenset[Kind] = frozenset(
+    {"contact", "sum", "frequency", "duration", "measure", "number", "date", "country"}
+)
 
 _NUMBER_WORDS = (
     "one(?! another| of )|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|"
@@ -81,10 +83,18 @@ _ASKS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r"\bhow (?:long(?! ago)|old|soon|quick(?:ly)?)\b", re.I), "duration"),
     (
         re.compile(
-            r"\bhow (?:many|much|far|early|late|fast|warm|hot|cold|big|large|small"
-            r"|tall|high|deep|wide|thick|heavy)\b|\b(?:number|total|count|percentage|proportion) of\b"
-            r"|\b(?:what|which|what['’]?s the) (?:\w+ )?(?:age|temperature|height|length|size|limit|speed|weight)\b"
-            r"|\b(?:min(?:imum)?|max(?:imum)?|daily|upper|lower) (?:\w+ )?(?:age|size|limit|number|length|amount)\b",
+            r"\bhow (?:far|fast|warm|hot|cold|tall|high|deep|wide|broad|thick|heavy)\b"
+            r"|\b(?:(?:what|which)(?:['’]?s| is| are)?(?: the)?|min(?:imum)?|max(?:imum)?) (?:\w+ )?"
+            r"(?:temperature|height|length|width|depth|distance|speed|weight)\b",
+            re.I,
+        ),
+        "measure",
+    ),
+    (
+        re.compile(
+            r"\bhow (?:many|much|early|late|big|large|small)\b|\b(?:number|total|count|percentage|proportion) of\b"
+            r"|\b(?:what|which|what['’]?s the) (?:\w+ )?(?:age|size|limit)\b"
+            r"|\b(?:min(?:imum)?|max(?:imum)?|daily|upper|lower) (?:\w+ )?(?:age|size|limit|number|amount)\b",
             re.I,
         ),
         "number",
@@ -198,6 +208,12 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
     ),
     "number": re.compile(  # not a telephone's
         rf"(?<![\d+])(?<!\d[ )/-])(?<!\d\) )(?!0\d)\d|\b(?:{_NUMBER_WORDS})\b", re.IGNORECASE
+    ),
+    "measure": re.compile(
+        rf"(?:\d|\b(?:half|an?|{_NUMBER_WORDS}))[ -]?(?:\w+ )?"
+        r"(?:[cmk]?m|\w*met(?:re|er)s?|feet|foot|ft|inch(?:es)?|yards?|miles?|mph|knots?|fathoms?|stor(?:ey|eys|y|ies)"
+        r"|\w*gram(?:me)?s?|k?g|kilos?|ton(?:ne)?s?|\w*lit(?:re|er)s?|degrees?)\b|°",
+        re.I,
     ),
     "date": re.compile(
         rf"\b(?:1[5-9]|20)\d\d\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}\b|\b(?:{_MONTHS}) \d|\d (?:{_MONTHS})\b"

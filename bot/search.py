@@ -34,7 +34,8 @@ LEXICAL_WEIGHT = 0.41
 AROUND_PASSAGE_WEIGHT = 0.08
 AROUND_LEXICAL_WEIGHT = 0.165
 
-#: How many passages of the same document, before and after one, are around it.
+#: How many passages of the same document, before and after one, are around it; and how far off another may be, if what
+#: is around that is better: passages side by side are about the same, and their own scores tell which of them answers.
 _AROUND = 2
 
 _WEIGHTS = np.array(
@@ -61,7 +62,7 @@ _PERHAPS_SAME = 0.85
 _PLACES, _DOCUMENT_PLACES, _OTHERS, _NEAR_BEST = 5, 2, 3, 0.7
 
 #: Candidates that each of the two searches names, and passages whose lexical score is known.
-_POOL, _SCORED = 100, 400
+_POOL, _SCORED = 100, 250
 
 #: Candidates of which sentences and surroundings are read.
 _READ = 60
@@ -108,7 +109,7 @@ def search(
     if not len(rows):
         return ()
 
-    lexical = np.zeros(len(snapshot.passages) + 2 * _AROUND, dtype=np.float32)  # room for what is beyond either end
+    lexical = np.zeros(len(snapshot.passages), dtype=np.float32)
     lexical[matched] = shares
     rows = _promising(snapshot, vector, rows, lexical, max(_READ, top_k), looked_up)
     sentences = _sentences_of(snapshot, vector, rows)
@@ -211,17 +212,22 @@ def _distinct(
 ) -> dict[int, list[int]]:
     """The best candidates, best first, each with those after it that say the same; numbers count in ``rows``.
 
-    Words are compared only where the sentences, on average, are near enough in meaning for them to be the same.
+    A copy that has one sentence more stands for itself where that is the one that is nearest to the question. Words are
+    compared only where the sentences, on average, are near enough in meaning for them to be the same.
     """
+
+    def adds_nothing(number: int, first: int) -> bool:
+        passage, before = snapshot.passages[rows[number]], snapshot.passages[rows[first]]
+        nearest = _runs(passage.sentence_text(int(sentences.cosines_of(number).argmax())))
+        return _say_the_same(passage, before) and len(nearest & _runs(before.text)) >= _SAME * len(nearest)
+
     near = (sentences.alike(best) >= _PERHAPS_SAME).tolist()
     numbers: list[int] = best.tolist()
     places: dict[int, list[int]] = {}
     firsts: list[int] = []
     for position, number in enumerate(numbers):
         perhaps = [first for first in firsts if near[position][first]]
-        passages = snapshot.passages
-        same = (its for its in perhaps if _say_the_same(passages[rows[number]], passages[rows[numbers[its]]]))
-        first = next(same, position)
+        first = next((its for its in perhaps if adds_nothing(number, numbers[its])), position)
         if first == position:
             firsts.append(position)
             places[number] = []
@@ -278,14 +284,15 @@ def _promising(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats, 
 
 
 def _score(snapshot: Snapshot, vector: Floats, rows: Rows, lexical: Floats, sentences: _Sentences) -> Floats:
-    """Return one row for each candidate: its scores in the order of ``_WEIGHTS``."""
+    """Return one row for each candidate, which are in corpus order: its scores in the order of ``_WEIGHTS``."""
     first, last = snapshot.document_rows[rows].T
     around = rows[:, None] + np.arange(-_AROUND, _AROUND + 1)
     inside = (around >= first[:, None]) & (around < last[:, None])
-    near = np.unique(around[inside])
-    cosines = np.zeros(len(lexical), dtype=np.float32)
-    cosines[near] = snapshot.vectors.cosines(vector, near)
-    both = np.array([cosines[around], lexical[around]])
+    around = np.where(inside, around, rows[:, None])
+    both = np.array([snapshot.vectors.cosines(vector, around.ravel()).reshape(around.shape), lexical[around]])
     means = (both * inside).sum(axis=2) / inside.sum(axis=1)
-    scores: Floats = np.array([cosines[rows], sentences.best(), lexical[rows], *means]).T
+    among = np.minimum(np.searchsorted(rows, around), len(rows) - 1)  # the place of each among the candidates, if it is
+    stretches = np.where(rows[among] == around, (_WEIGHTS[3:] @ means)[among], -np.inf)
+    best = among[np.arange(len(rows)), stretches.argmax(axis=1)]
+    scores: Floats = np.array([both[0, :, _AROUND], sentences.best(), both[1, :, _AROUND], *means[:, best]]).T
     return scores

@@ -133,7 +133,8 @@ class Scores:
     ``passage`` and ``sentence`` are cosines of the question with the passage and with its best sentence, -1 to 1;
     ``lexical`` is BM25 as a share, 0 to 1, of the highest that the question could reach, more with borrowed words;
     ``around_passage`` and ``around_lexical`` are the same two, averaged over it and up to two passages of its document
-    on either side; ``bonus`` is what it gains for holding the kind of thing that is asked for, or the place in a list;
+    on either side, or over those around another candidate among them, where that is more; ``bonus`` is what it gains
+    for holding the kind of thing that is asked for, or the place in a list;
     ``marked`` is the cosine of the marked sentence, ``beyond`` that with what is asked beyond the passage's topic.
     """
 

@@ -9,9 +9,11 @@ import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import fmean
 from typing import ParamSpec, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from bot import search as parts
@@ -23,7 +25,7 @@ from bot.publish import publish
 from bot.query import understand
 from bot.question import holds
 from bot.search import search
-from bot.snapshot import open_snapshot
+from bot.snapshot import Snapshot, open_snapshot
 from bot.types import Embeddings, Encoder, Filters, Hit
 from tests.conftest import write_files
 
@@ -302,6 +304,19 @@ def weights() -> tuple[float, ...]:
     )
 
 
+def near(snapshot: Snapshot, row: int) -> list[int]:
+    """The passages of the same document at most two away, the passage itself among them."""
+    document = snapshot.passages[row].document
+    return [other for other in range(18) if abs(other - row) <= 2 and snapshot.passages[other].document == document]
+
+
+def around(
+    snapshot: Snapshot, row: int, cosines: npt.NDArray[np.float64], lexical: dict[int, float]
+) -> tuple[float, float]:
+    others = near(snapshot, row)
+    return float(np.mean([cosines[other] for other in others])), fmean(lexical.get(other, 0.0) for other in others)
+
+
 @pytest.mark.parametrize("question", [*QUESTIONS, "How many gulls sail the tide?", "island"])
 def test_every_score_is_the_weighted_sum_of_its_parts(archive: Bot, question: str) -> None:
     snapshot, encoder = archive.snapshot, archive.encoder
@@ -315,11 +330,7 @@ def test_every_score_is_the_weighted_sum_of_its_parts(archive: Bot, question: st
     assert sorted(places[hit.passage] for hit in found) == list(range(18))  # the first and the last of all among them
     for hit in found:
         row = places[hit.passage]
-        around = [
-            other
-            for other in range(18)
-            if abs(other - row) <= 2 and snapshot.passages[other].document == hit.passage.document
-        ]
+        means = [around(snapshot, other, cosines, lexical) for other in near(snapshot, row)]
         sentences = encoder.encode_passages(
             [hit.passage.sentence_text(number) for number in range(len(hit.passage.sentences))]
         ).astype(np.float64)
@@ -327,8 +338,7 @@ def test_every_score_is_the_weighted_sum_of_its_parts(archive: Bot, question: st
             cosines[row],
             max(sentences @ vector),
             lexical.get(row, 0.0),
-            np.mean([cosines[other] for other in around]),
-            np.mean([lexical.get(other, 0.0) for other in around]),
+            *max(means, key=lambda both: float(np.dot(both, weights()[3:]))),  # all of the archive are candidates
         )
         scores = hit.scores
         own = (scores.passage, scores.sentence, scores.lexical, scores.around_passage, scores.around_lexical)
@@ -348,17 +358,19 @@ def test_every_score_is_the_weighted_sum_of_its_parts(archive: Bot, question: st
 
 def test_a_passage_gains_by_what_stands_around_it_in_its_document_only(tmp_path: Path, words: Encoder) -> None:
     sections = {"a": "The beacon glows.", "b": "Nets dry slowly.", "c": "Kelp drifts past.", "d": "Oars are long."}
+    sections |= {"e": "Rain falls here.", "f": "Salt is cheap."}
     together = note("\n\n".join(f"## {name}\n\n{text}" for name, text in sections.items()))
     alone = {f"{name}.md": note(f"## {name}\n\n{text}") for name, text in sections.items()}
     together_by_text, alone_by_text = (
         {hit.passage.text: hit.scores for hit in hits(bot_of(tmp_path / name, files, words), "Where is the beacon?", 9)}
         for name, files in (("together", {"all.md": together}), ("alone", alone))
     )
-    beacon, near, nearer, far = sections.values()
+    beacon, near, nearer, far, _, farther = sections.values()
     assert together_by_text.keys() == alone_by_text.keys() == set(sections.values())
     for text in (near, nearer):
         assert together_by_text[text].around_lexical > 0 == alone_by_text[text].around_lexical
-    assert together_by_text[far].around_lexical == 0  # three passages away
+    assert together_by_text[far].around_lexical > 0  # three passages away, but one from those that are two away
+    assert together_by_text[farther].around_lexical == 0
     assert together_by_text[beacon].around_lexical < together_by_text[beacon].lexical
     for scores in alone_by_text.values():
         assert scores.around_lexical == pytest.approx(scores.lexical)
@@ -401,6 +413,16 @@ def test_what_two_files_say_alike_is_one_hit_that_names_the_other_place(
     assert sorted(documents_of(first)) == ["fire.md", "flood.md"]
     assert all(hit.elsewhere == () for hit in rest)
     assert {hit.passage.document for hit in rest} <= OTHERS.keys()
+
+
+def test_a_copy_that_has_the_sentence_more_that_is_asked_for_stands_for_itself(tmp_path: Path, words: Encoder) -> None:
+    same = f"{ALARM} Whoever hears the alarm comes to the pier. Bring a torch and a rope, and wait there for the pilot."
+    files = {"fire.md": note(f"## Pipes, pipes\n\n{same}"), "flood.md": f"{same} Pipes stay out."}
+    copies = bot_of(tmp_path, OTHERS | files, words)
+    lacking, telling = hits(copies, "What about pipes?")[:2]
+    assert (lacking.passage.document, telling.passage.document) == ("fire.md", "flood.md")
+    assert telling.passage.sentence_text(telling.best_sentence) == "Pipes stay out."
+    assert sorted(documents_of(hits(copies, "Who comes to the pier?")[0])) == sorted(files)
 
 
 def test_what_one_document_says_twice_is_one_hit_that_names_both_places(tmp_path: Path, words: Encoder) -> None:

@@ -2,7 +2,8 @@
 
 ``python -m tests.evaluation.ablation [QUESTIONS CORPUS | FOLDER] ...`` prints Markdown tables: nDCG@10 of every named
 BEIR-style folder; and of every named file of labelled questions, each with the corpus that it is about, hit@1, hit@3,
-the share of rightly marked sentences, and how many are answered: of those that the documents answer, and of the others.
+hit@5, the share of rightly marked sentences, how many are answered (of those that the documents answer, of the others),
+how many documents the passages shown are from, and the share of these that say what one before them says.
 Each is given for the whole search and without each of its parts in turn, through the product's own index and search.
 Last, the time of one question with the whole search and with dense and lexical search alone, both in this process: the
 ratio of the medians of alternating rounds.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import fmean, median
@@ -34,7 +35,7 @@ from bot.lexical import READINGS, read_terms
 from bot.question import Kind, asks_for
 from bot.settings import load_settings
 from bot.snapshot import Snapshot
-from bot.types import Encoder
+from bot.types import Encoder, Passage
 
 #: Which of the five scores, in their order, a part is.
 _SCORES = {
@@ -116,15 +117,31 @@ def indexed(folder: Path) -> tuple[RankingSet, Snapshot, Encoder]:
     return ranking, index_ranking_set(ranking, encoder, settings.passage_tokens), encoder
 
 
+#: What is left out by ``without`` still tells what is shown twice.
+_say_the_same = search._say_the_same
+
+
+def _said_before(shown: Sequence[Passage]) -> int:
+    return sum(any(_say_the_same(one, other) for other in shown[:number]) for number, one in enumerate(shown))
+
+
+_HEADS = ("hit@1", "hit@3", "hit@5", "marked", "answered", "of the others", "documents", "said before")
+
+
 def figures(path: Path, bot: Bot) -> list[str]:
+    """What ``_HEADS`` says, for one file of questions."""
     judged = judge_questions(load_questions(path), bot)
     *_, total = score_questions(judged)
-    right = [f"{value:.3f}" for value in (total.hit_at_1, total.hit_at_3, total.marked)]
+    right = [f"{value:.3f}" for value in (total.hit_at_1, total.hit_at_3, total.hit_at_5, total.marked)]
     answered = (
         [one.answer.status == "answered" for one in judged if one.question.answerable is answerable]
         for answerable in (True, False)
     )
-    return [*right, *(f"{fmean(some):.3f}" if some else "" for some in answered)]
+    shown = [[cited.hit.passage for cited in one.answer.passages] for one in judged]
+    documents = fmean(len({passage.document for passage in passages}) for passages in shown)
+    said = sum(map(_said_before, shown)) / sum(map(len, shown))
+    shares = (f"{fmean(some):.3f}" if some else "" for some in map(list, answered))
+    return [*right, *shares, f"{documents:.2f}", f"{said:.3f}"]
 
 
 def bare(question: str, snapshot: Snapshot, encoder: Encoder) -> None:
@@ -174,7 +191,7 @@ def main() -> None:
             for part in [*parts, *_OF_ANSWERS]:
                 with without(part):
                     rows[label(part)] = figures(path, bot)
-            table(rows, [f"{path.stem}: hit@1", "hit@3", "marked", "answered", "of the others"])
+            table(rows, [f"{path.stem}: {_HEADS[0]}", *_HEADS[1:]])
         for ranking, snapshot, encoder in sets:
             cost(list(ranking.queries.values())[:50], snapshot, encoder)
 

@@ -174,7 +174,7 @@ def main() -> None:
         shares = [(whole.sure[some] >= threshold).mean() for some in (labels == 1, (labels == 0) & ~off, off)]
         print(f"  {threshold:.2f}: " + " ".join(f"{share:.2f}" for share in shares))
 
-    print("without each signal: mean AUROC of the questions of five corpora; by weights fitted to others; of the rest")
+    print("without each signal: mean AUROC of the questions of all corpora; by weights fitted to others; of the rest")
     five = ["questions", *(path.stem for path in sorted((HERE / "corpora").glob("*.jsonl")))]
     rest = [name for name in parts if name not in ("all", "own", *five)]
     for part in ("", "likeness", *WEIGHED[:-1]):
