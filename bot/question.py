@@ -210,9 +210,9 @@ _HOLDS: dict[Kind, re.Pattern[str]] = {
         rf"(?<![\d+])(?<!\d[ )/-])(?<!\d\) )(?!0\d)\d|\b(?:{_NUMBER_WORDS})\b", re.IGNORECASE
     ),
     "measure": re.compile(
-        rf"(?:\d|\b(?:half|an?|{_NUMBER_WORDS}))[ -]?(?:\w+ )?"
-        r"(?:[cmk]?m|\w*met(?:re|er)s?|feet|foot|ft|inch(?:es)?|yards?|miles?|mph|knots?|fathoms?|stor(?:ey|eys|y|ies)"
-        r"|\w*gram(?:me)?s?|k?g|kilos?|ton(?:ne)?s?|\w*lit(?:re|er)s?|degrees?)\b|°",
+        rf"(?:\d|\b(?:half an?|{_NUMBER_WORDS}))[ -]?(?:\w+ )?"
+        r"(?:[cmk]?m|(?:kilo|centi|milli)?(?:met(?:re|er)|lit(?:re|er)|gram(?:me)?)s?|feet|foot|ft|inch(?:es)?|yards?|miles?"
+        r"|mph|knots?|fathoms?|storeys?|k?g|kilos?|ton(?:ne)?s?|degrees?)\b|°",
         re.I,
     ),
     "date": re.compile(

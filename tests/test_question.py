@@ -176,6 +176,8 @@ def test_what_the_answer_is_or_does_is_the_first_word_that_says_what_about(quest
         ("The harbour closes at 17:00.", "measure"),
         ("Boats lie three deep.", "measure"),
         ("The 12 moorings are full.", "measure"),
+        ("There are 12 programmes with 3 parameters.", "measure"),
+        ("It is a true story.", "measure"),
         ("The crossing costs 40 euros.", "duration"),
         ("It opened in 2014, together with 3 shops.", "duration"),
         ("It is one of the oldest harbours.", "number"),
